@@ -1,0 +1,44 @@
+# What a developer does all day. Every target installs what it needs first.
+PYTHON ?= python3
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+EDITABLE := -e '.[fast]' $(addprefix -e ,$(PLUGINS))
+UV := .venv/bin/uv
+
+.DEFAULT_GOAL := help
+.PHONY: help serve run test check fix bench soak clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 10
+
+serve: .venv/serve  ## start the router on http://127.0.0.1:4000 (ARGS are passed on)
+	.venv/bin/llmrouter serve $(ARGS)
+
+run: serve  ## the same
+
+test: .venv/dev  ## run all tests (ARGS are passed to pytest)
+	.venv/bin/python -m pytest -m "not soak" --cov --cov-report=term $(ARGS)
+
+check: .venv/dev  ## formatting, lint, types, layers, generated files
+	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports --no-cache
+	.venv/bin/python -m tests.freshness
+
+fix: .venv/dev  ## format, mend what can be mended, write generated files
+	.venv/bin/ruff format . && .venv/bin/ruff check --fix . && .venv/bin/python -m tests.freshness --write
+
+bench: .venv/dev  ## measure side by side with other gateways (ARGS are passed on)
+	.venv/bin/python -m benchmarks $(ARGS)
+
+soak: .venv/dev  ## the long runs under load
+	.venv/bin/python -m pytest -m soak $(ARGS)
+
+clean:  ## remove the virtual environment and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/bin/uv: constraints.txt
+	$(PYTHON) -m venv .venv && .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt uv && touch $@
+
+.venv/serve: $(UV) pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
+	$(UV) pip install -q -p .venv -c constraints.txt $(EDITABLE) && touch $@
+
+.venv/dev: .venv/serve
+	$(UV) pip install -q -p .venv -c constraints.txt $(EDITABLE) --group dev && touch $@

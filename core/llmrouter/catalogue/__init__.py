@@ -1,1 +1,1 @@
-
+"""What is known of models: names, prices, limits."""

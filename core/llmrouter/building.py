@@ -1,0 +1,110 @@
+"""From settings and plugins to a world: everything that a configuration names is built here, once."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from attrs import define, evolve, frozen
+
+from . import dialects
+from .catalogue.limits import Limits
+from .catalogue.names import Names
+from .engine import World
+from .errors import PluginError
+from .plugins import Plugins
+from .protocols import Clock, Control, Dialect, PluginType, Provider, ProviderType, TokenCounter, Transport
+from .routing import ASKED, CONFIGURED, Ranking
+from .settings import PluginSettings, ProviderSettings, Settings
+from .types import Endpoint
+
+
+@frozen(kw_only=True)
+class Context:
+    """What a plugin is built with, and may keep."""
+
+    name: str
+    transport: Transport
+    clock: Clock
+    random: random.Random
+    logger: logging.Logger
+    state_dir: Path
+    control: Control
+    plugins: Plugins
+
+    def build(self, kind: str, settings: Mapping[str, Any]) -> Any:
+        """A plugin inside a plugin: `settings` has its `plugin` key and the keys of its own class."""
+        own = {key: value for key, value in settings.items() if key != "plugin"}
+        type_ = self.plugins.get(kind, settings["plugin"])
+        return type_.build(type_.config(**own), evolve(self, name=settings["plugin"]))
+
+
+@define(eq=False)
+class Builder:
+    """Builds plugins and keeps their lifespans on a stack that the router closes."""
+
+    context: Context
+    stack: AsyncExitStack
+
+    async def build(self, type_: PluginType, config: Any, name: str) -> Any:
+        """One plugin, entered if it has a lifespan. Raises PluginError that names it."""
+        context = evolve(self.context, name=name, logger=self.context.logger.getChild(name))
+        try:
+            built = type_.build(type_.config() if config is None else config, context)
+            if hasattr(built, "__aenter__"):
+                built = await self.stack.enter_async_context(built)
+        except PluginError:
+            raise
+        except Exception as error:
+            raise PluginError(f"{name}: the plugin {type_.name!r} could not be built: {error!r}") from error
+        return built
+
+    async def named(self, kind: str, settings: PluginSettings) -> Any:
+        return await self.build(self.context.plugins.get(kind, settings.plugin), settings.config, settings.plugin)
+
+    async def world(self, settings: Settings) -> World:
+        """Everything that requests of one configuration need."""
+        providers: dict[str, Provider] = {}
+        endpoints: dict[str, Endpoint] = {}
+        spoken: dict[str, Dialect] = {dialect.name: dialect for dialect in dialects.builtin()}
+        for name, entry in settings.providers.items():
+            if entry.enabled:
+                type_ = self._provider_type(entry)
+                providers[name] = await self.build(type_, entry, name)
+                endpoints.update((endpoint.id, endpoint) for endpoint in type_.endpoints(entry))
+                spoken.update((dialect.name, dialect) for dialect in type_.dialects)
+        return World(
+            settings=settings,
+            names=Names(endpoints, settings.groups, settings.aliases, settings.routing),
+            endpoints=endpoints,
+            providers=providers,
+            dialects=spoken,
+            limits=Limits(settings.providers, {key.name: key for key in settings.server.keys}),
+            ranking=await self._ranking(settings.routing.policy),
+            group_rankings={
+                name: await self._ranking(group.policy) for name, group in settings.groups.items() if group.policy
+            },
+            order_rankings={order: Ranking(name=order, policy=policy) for order, policy in ASKED.items()},
+            counter=await self._counter(),
+        )
+
+    def _provider_type(self, entry: ProviderSettings) -> ProviderType:
+        type_ = self.context.plugins.get("provider", entry.plugin)
+        assert isinstance(type_, ProviderType)
+        return type_
+
+    async def _ranking(self, settings: PluginSettings | None) -> Ranking:
+        if settings is None:
+            return Ranking(name="order", policy=CONFIGURED)
+        return Ranking(name=settings.plugin, policy=await self.named("policy", settings))
+
+    async def _counter(self) -> TokenCounter | None:
+        counters: Iterable[PluginType] = self.context.plugins.always("tokens")
+        for type_ in counters:
+            counter: TokenCounter = await self.build(type_, None, type_.name)
+            return counter
+        return None

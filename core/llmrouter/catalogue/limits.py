@@ -1,0 +1,64 @@
+"""Which buckets a turn and a client draw from, as the configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import define, field
+
+from llmrouter.settings import ClientKeySettings, LimitSettings, ProviderSettings
+from llmrouter.types import Account, Bucket, Endpoint
+
+PER_REQUEST = frozenset({"requests", "concurrent"})
+"""Units of a client that are counted once per request; the others are counted once per attempt."""
+
+
+@define(eq=False)
+class Limits:
+    """Buckets by turn and by client: made with the configuration, looked up on the request path."""
+
+    providers: Mapping[str, ProviderSettings]
+    clients: Mapping[str, ClientKeySettings]
+    _by_turn: dict[tuple[str, str], tuple[Bucket, ...]] = field(factory=dict)
+    _by_client: dict[str, tuple[Bucket, ...]] = field(factory=dict)
+
+    def turn(self, endpoint: Endpoint, account: Account) -> tuple[Bucket, ...]:
+        """What one call through this account to this model draws from."""
+        key = (endpoint.id, account.id)
+        if key not in self._by_turn:
+            self._by_turn[key] = tuple(self._of_turn(endpoint, account))
+        return self._by_turn[key]
+
+    def client(self, name: str) -> tuple[Bucket, ...]:
+        """What a request of this client draws from."""
+        if name not in self._by_client:
+            key = self.clients.get(name)
+            limits = key.limits if key else ()
+            self._by_client[name] = tuple(_bucket(limit, f"client:{name}") for limit in limits)
+        return self._by_client[name]
+
+    def all(self, endpoints: Iterable[Endpoint]) -> Sequence[Bucket]:
+        """Every bucket of a configuration, for status pages."""
+        turns = [b for endpoint in endpoints for a in endpoint.accounts for b in self.turn(endpoint, a)]
+        return [*dict.fromkeys([*turns, *(b for name in self.clients for b in self.client(name))])]
+
+    def _of_turn(self, endpoint: Endpoint, account: Account) -> Iterable[Bucket]:
+        settings = self.providers.get(endpoint.provider)
+        if settings is None:
+            return
+        own = next((one.limits for one in settings.accounts if one.id == account.id), ())
+        for limit in own or settings.limits:
+            yield _bucket(limit, scope(endpoint, account, limit.scope or "account_model"))
+
+
+def scope(endpoint: Endpoint, account: Account, kind: str) -> str:
+    """The name under which a limit is counted. Accounts of one quota group share it."""
+    if kind == "account_model":
+        return f"group:{account.group}/{endpoint.model}"
+    if kind == "account":
+        return f"group:{account.group}"
+    return f"provider:{endpoint.provider}"
+
+
+def _bucket(limit: LimitSettings, scope: str) -> Bucket:
+    return Bucket(scope, limit.unit, limit.amount, limit.window)

@@ -1,0 +1,40 @@
+"""What a request may cost, and what it did cost."""
+
+from __future__ import annotations
+
+from llmrouter.types import Card, Facts, Price, Usage
+
+MILLION = 1_000_000
+GUESSED_OUTPUT = 1_000
+"""Tokens of output expected of a model that has no history yet."""
+
+
+def expected_output(facts: Facts) -> int:
+    """Tokens of output that a request is expected to take."""
+    return GUESSED_OUTPUT if facts.max_output is None else min(facts.max_output, GUESSED_OUTPUT)
+
+
+def expected_cost(card: Card, facts: Facts) -> float | None:
+    """USD that a request is expected to cost; None where no price is known."""
+    price = card.price
+    if price is None:
+        return None
+    output = expected_output(facts) if facts.op == "chat" else 0
+    return (facts.input_tokens * price.input + output * price.output) / MILLION + price.request
+
+
+def cost(price: Price | None, usage: Usage) -> float | None:
+    """USD that a call did cost: the provider's own figure wins; None where neither is known."""
+    if usage.cost is not None:
+        return usage.cost
+    if price is None:
+        return None
+    read = price.input if price.cache_read is None else price.cache_read
+    write = price.input if price.cache_write is None else price.cache_write
+    tokens = (
+        usage.input * price.input
+        + usage.cache_read * read
+        + usage.cache_write * write
+        + (usage.output + usage.reasoning) * price.output
+    )
+    return tokens / MILLION + price.request

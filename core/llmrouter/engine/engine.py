@@ -1,0 +1,182 @@
+"""What every request of a router shares: health, quota, budget, memory, sinks."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import msgspec
+from attrs import define, field
+
+from llmrouter.catalogue.limits import scope
+from llmrouter.catalogue.names import Expansion
+from llmrouter.errors import InvalidRequest
+from llmrouter.protocols import Cache, Client, Clock, Learns, MetricsSink
+from llmrouter.routing import Look, decide
+from llmrouter.types import Account, Decision, Endpoint, Facts, Request, RequestRecord, Trouble, Usage
+
+from . import headers, trouble
+from .attempt import Attempt
+from .budget import RetryBudget
+from .exchange import Exchange
+from .health import Health
+from .quota import Quota
+from .turns import order
+from .world import World
+
+GOLDEN = 0.6180339887498949
+"""Steps of this size fill [0, 1) evenly: shares of traffic converge as 1/n, not as 1/√n."""
+SESSIONS = 10_000
+
+
+class Sessions:
+    """Which endpoint serves a session: the most recent ones."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    def get(self, facts: Facts) -> str:
+        return self._kept.get((facts.client, facts.session), "") if facts.session else ""
+
+    def put(self, facts: Facts, endpoint: str) -> None:
+        if facts.session:
+            self._kept[facts.client, facts.session] = endpoint
+            self._kept.move_to_end((facts.client, facts.session))
+            if len(self._kept) > SESSIONS:
+                self._kept.popitem(last=False)
+
+
+@define(eq=False, kw_only=True)
+class Engine:
+    """Serves requests. Outlives every configuration: what it keeps is keyed by ids."""
+
+    health: Health
+    quota: Quota
+    budget: RetryBudget
+    cache: Cache
+    clock: Clock
+    random: random.Random
+    log: logging.Logger
+    sinks: Sequence[MetricsSink] = ()
+    sessions: Sessions = field(factory=Sessions)
+    under_way: int = 0
+    _draw: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._draw = self.random.random()
+
+    async def serve(self, request: Request, world: World, client: Client) -> None:
+        """Answer the client, whatever the upstreams do. Only a cancellation passes."""
+        try:
+            exchange = Exchange(self, request, world, client)
+        except InvalidRequest as error:
+            return await self._refuse(request, world, client, trouble.invalid(request.facts.id, error))
+        self.under_way += 1
+        try:
+            await exchange.run()
+        finally:
+            self.under_way -= 1
+            exchange.close()
+
+    async def _refuse(self, request: Request, world: World, client: Client, why: Trouble) -> None:
+        """A request that no endpoint should see: told, and recorded."""
+        now = self.clock()
+        self.record(
+            RequestRecord(
+                facts=request.facts,
+                decision=None,
+                steps=(),
+                outcome="refused",
+                status=why.status,
+                cache="bypass",
+                usage=Usage(),
+                cost=0.0,
+                ended=now,
+            ),
+            world,
+        )
+        await client.start(why.status, {"content-type": headers.JSON, "x-request-id": request.facts.id})
+        await client.write(world.dialects[request.facts.wire.dialect].refuse(why))
+
+    async def preview(self, request: Request, world: World) -> Decision:
+        """The decision that a request would get now: nothing is called or counted. May raise InvalidRequest."""
+        return self.decide(
+            request, world, world.names.expand(request.facts.asked, request.facts.hints.get("task", ""))
+        )
+
+    def decide(self, request: Request, world: World, expansion: Expansion) -> Decision:
+        self._draw = (self._draw + GOLDEN) % 1.0
+        sticky = world.settings.routing.sticky.session
+        return decide(
+            request.facts,
+            expansion,
+            dialects=world.dialects,
+            look=lambda endpoint: self._look(endpoint, world),
+            ranking=world.ranking_of(expansion),
+            draw=self._draw,
+            revision=world.revision,
+            kept=self.sessions.get(request.facts) if sticky else "",
+        )
+
+    def accounts(self, endpoint: Endpoint, request: Request, world: World) -> Sequence[Account]:
+        """The accounts of an endpoint in the order they are to be tried now."""
+        return order(
+            endpoint.accounts,
+            world.settings.providers[endpoint.provider].select,
+            headroom=lambda account: self.quota.headroom(world.limits.turn(endpoint, account)),
+            used=lambda account: self.health.turns(endpoint, account),
+            session=request.facts.session,
+            draw=self.random,
+        )
+
+    def sight(self, attempt: Attempt, world: World) -> None:
+        """Hand on what the upstream said of its limits, under the names that we count them by."""
+        if attempt.sightings:
+            turn = attempt.turn
+            self.quota.sight(
+                [
+                    msgspec.structs.replace(one, scope=scope(turn.endpoint, turn.account, one.scope))
+                    for one in attempt.sightings
+                ]
+            )
+
+    def record(self, record: RequestRecord, world: World) -> None:
+        """Tell every sink, and a policy that learns. None of them can hurt the request."""
+        for sink in self.sinks:
+            try:
+                sink.record(record)
+            except Exception:
+                self.log.exception("the metrics sink %s failed", type(sink).__name__)
+        if isinstance(world.ranking.policy, Learns):
+            world.ranking.policy.observe(record)
+
+    # ---- memory ---------------------------------------------------------------------------------
+
+    async def recall(self, key: str) -> bytes | None:
+        try:
+            return await self.cache.get(key)
+        except Exception:
+            self.log.exception("the cache failed to read; a miss")
+            return None
+
+    async def remember(self, key: str, value: bytes, ttl: float) -> None:
+        try:
+            await self.cache.set(key, value, ttl)
+        except Exception:
+            self.log.exception("the cache failed to write")
+
+    async def store(self, key: str, value: bytes, world: World) -> None:
+        settings = world.settings.cache
+        if settings is not None:
+            await self.remember(key, value, settings.ttl)
+
+    def _look(self, endpoint: Endpoint, world: World) -> Look:
+        seen = self.health.look(endpoint)
+        return Look(ttft=seen.ttft, load=seen.load, turns=seen.turns, headroom=self.headroom(endpoint, world), hold=seen.hold)
+
+    def headroom(self, endpoint: Endpoint, world: World) -> float:
+        """0…1: what the best account of an endpoint has left of its tightest limit."""
+        buckets = (world.limits.turn(endpoint, account) for account in endpoint.accounts)
+        return max(self.quota.headroom(found) if found else 1.0 for found in buckets)

@@ -1,0 +1,197 @@
+"""One request under way: plan → attempts → frames → client → record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from llmrouter.catalogue.limits import PER_REQUEST
+from llmrouter.catalogue.names import Expansion
+from llmrouter.protocols import Client, Keeps, Reservation, Writer
+from llmrouter.types import (
+    Ask,
+    Decision,
+    Exhausted,
+    Frame,
+    Keep,
+    Outcome,
+    Request,
+    RequestRecord,
+    Trouble,
+    Usage,
+)
+from llmrouter.types import Attempt as Line
+
+from . import headers, recording, trouble
+from .attempt import Attempt, Broken
+from .attempts import Attempts
+from .world import World
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+UNUSED = Usage()
+KEEP_FOR = 3600.0
+"""Seconds for which a client may refer to an earlier answer by name."""
+
+
+class Exchange:
+    """One request under way. Owns its attempts and its writer; writes the one record."""
+
+    def __init__(self, engine: Engine, request: Request, world: World, client: Client) -> None:
+        self.engine, self.request, self.world, self.client = engine, request, world, client
+        self.facts = request.facts
+        self.dialect = world.dialects[self.facts.wire.dialect]
+        self.writer: Writer = self.dialect.writer(request)
+        self.expansion: Expansion = world.names.expand(self.facts.asked, self.facts.hints.get("task", ""))
+        self.settings = self.expansion.engine or world.settings.engine
+        self.seconds = min(self.settings.deadline, headers.timeout(self.facts.hints) or self.settings.deadline)
+        deadline = asyncio.get_running_loop().time() + self.seconds
+        self.attempts = Attempts(engine, request, world, self.settings, deadline)
+        self.decision: Decision | None = None
+        self.outcome: Outcome = "cancelled"
+        self.cache: Literal["hit", "miss", "bypass"] = "bypass"
+        self.status = 499
+        self.committed = False  # something of an answer was written
+        self._reservation: Reservation | None = None
+
+    async def run(self) -> None:
+        """Serve the request to its end. Only cancellation leaves it early; `close` comes after either."""
+        if refusal := await self._admit():
+            return await self._refuse(refusal)
+        key = self._key()
+        if key and await self._answered_by_cache(key):
+            return await self._complete(None)
+        self.decision = self.engine.decide(self.request, self.world, self.expansion)
+        self.attempts.plan(self.decision)
+        self.engine.budget.deposit()
+        while attempt := await self.attempts.open():
+            tape = self._recorder(attempt) if key else None
+            if await self._answered_by(attempt, tape):
+                if tape and (kept := tape.done()):
+                    await self.engine.store(key, kept, self.world)
+                return await self._complete(attempt)
+            if self.committed:
+                break
+            self.writer = self.dialect.writer(self.request)
+        return await self._fail(self.decision)
+
+    async def _admit(self) -> Trouble | None:
+        """Take what the client itself is limited to, once for the whole request."""
+        limits = self.world.limits.client(self.facts.client)
+        asks = [Ask(bucket, 1.0) for bucket in limits if bucket.unit in PER_REQUEST]
+        if not asks:
+            return None
+        taken = await self.engine.quota.reserve(asks)
+        if isinstance(taken, Exhausted):
+            return trouble.exhausted(self.facts.id, taken, self.engine.clock())
+        self._reservation = taken
+        return None
+
+    # ---- an answer ------------------------------------------------------------------------------
+
+    async def _answered_by(self, attempt: Attempt, tape: recording.Recorder | None) -> bool:
+        try:
+            while (frames := await attempt.more()) is not None:
+                if tape:
+                    tape.take(frames)
+                await self._forward(frames, attempt)
+        except Broken as broken:
+            await self.attempts.failed(attempt, broken.failure, last=self.committed)
+            return False
+        attempt.finish(None)
+        return True
+
+    async def _answered_by_cache(self, key: str) -> bool:
+        self.cache = "miss"
+        kept = None if self.facts.hints.get("cache") == "refresh" else await self.engine.recall(key)
+        tape = recording.load(kept) if kept else None
+        if tape is None or not any(p.endpoint.id == tape.endpoint for tier in self.expansion.tiers for p in tier):
+            return False
+        self.cache = "hit"
+        await self._forward(recording.replay(tape, self.world.dialects, headers.answer_id(self.facts.id)), None)
+        return True
+
+    async def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> None:
+        write, wire, data = self.writer.write, self.facts.wire, b""
+        for frame in frames:
+            for event in frame.events:
+                if isinstance(event, Keep):
+                    await self._keep(event)
+            data += write(frame, frame.wire == wire)
+        await self._write(data, attempt)
+
+    async def _write(self, data: bytes, attempt: Attempt | None) -> None:
+        if not data:
+            return
+        if not self.committed:
+            self.committed, self.status = True, 200
+            await self.client.start(200, headers.answer(self, attempt))
+        await self.client.write(data)
+
+    async def _keep(self, keep: Keep) -> None:
+        await self.engine.remember(f"keep:{self.facts.client}:{keep.name}", keep.value, KEEP_FOR)
+
+    def _key(self) -> str:
+        cache = self.world.settings.cache
+        if cache is None or not self.facts.replayable or self.facts.hints.get("cache") == "no":
+            return ""
+        return recording.key(self.dialect, self.request, shared=cache.shared)
+
+    def _recorder(self, attempt: Attempt) -> recording.Recorder:
+        return recording.Recorder(attempt.turn.candidate.wire, self.facts.op, attempt.turn.endpoint.id)
+
+    # ---- the end --------------------------------------------------------------------------------
+
+    async def _complete(self, attempt: Attempt | None) -> None:
+        if isinstance(self.writer, Keeps):
+            for keep in self.writer.keeps():
+                await self._keep(keep)
+        asked_trace = self.facts.wire.stream and "trace" in self.facts.hints
+        await self._write((headers.trace(self) if asked_trace else b"") + self.writer.end(), attempt)
+        self.outcome = "complete"
+        if attempt:
+            self.engine.sessions.put(self.facts, attempt.turn.endpoint.id)
+
+    async def _fail(self, decision: Decision) -> None:
+        lines = self.attempts.lines()
+        if self.attempts.left() <= 0:
+            why = trouble.timed_out(self.facts.id, lines, self.seconds)
+        else:
+            why = trouble.explain(self.facts.id, lines, decision, self.engine.clock())
+        if not self.committed:
+            return await self._refuse(why)
+        self.outcome = "broken"
+        return await self.client.write(self.writer.fail(why))
+
+    async def _refuse(self, why: Trouble) -> None:
+        self.outcome, self.status, self.committed = "refused", why.status, True
+        await self.client.start(why.status, headers.refusal(self, why))
+        await self.client.write(self.dialect.refuse(why))
+
+    def close(self) -> None:
+        """Runs once, also when cancelled; nothing in it waits."""
+        self.attempts.close()
+        if self._reservation:
+            self._reservation.close({"requests": 1.0})
+        self.engine.record(self._record(), self.world)
+
+    def _record(self) -> RequestRecord:
+        lines = self.attempts.lines()
+        made = [line for line in lines if isinstance(line, Line)]
+        served = next((line for line in made if line.failure is None), None)
+        costs = [line.cost for line in made]
+        return RequestRecord(
+            facts=self.facts,
+            decision=self.decision,
+            steps=lines,
+            outcome=self.outcome,
+            status=self.status,
+            cache=self.cache,
+            usage=served.usage if served else UNUSED,
+            cost=None if None in costs else sum(cost or 0.0 for cost in costs),
+            dropped=self.attempts.dropped,
+            first_output=served.first_output if served else None,
+            ended=self.engine.clock(),
+        )

@@ -1,0 +1,102 @@
+"""Headers of answers, and the hints that headers of requests give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmrouter.routing.reasons import phrase
+from llmrouter.types import Attempt as Line
+from llmrouter.types import Trouble
+
+if TYPE_CHECKING:
+    from .attempt import Attempt
+    from .exchange import Exchange
+
+KEPT = ("x-ratelimit-", "anthropic-ratelimit-", "retry-after")
+JSON = "application/json"
+EVENTS = "text/event-stream; charset=utf-8"
+
+
+def timeout(hints: Mapping[str, str]) -> float | None:
+    """Seconds that the client itself is ready to wait; None where it does not say so, or not in a number."""
+    try:
+        seconds = float(hints.get("timeout", "").removesuffix("s"))
+    except ValueError:
+        return None
+    return seconds if seconds > 0 else None
+
+
+def answer_id(request_id: str) -> str:
+    """The id of an answer that is replayed."""
+    return f"chatcmpl-{request_id.removeprefix('req_')}"
+
+
+def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
+    """The headers of a good answer; the attempt is None when the cache answered."""
+    facts = exchange.facts
+    found = {
+        "content-type": EVENTS if facts.wire.stream else JSON,
+        "x-request-id": facts.id,
+        "x-llmrouter-cache": exchange.cache,
+    }
+    if facts.wire.stream:
+        found["cache-control"] = "no-cache"
+        found["x-accel-buffering"] = "no"
+    if exchange.attempts.dropped:
+        found["x-llmrouter-dropped"] = ", ".join(exchange.attempts.dropped)
+    if attempt is None:
+        return found
+    turn, attempts = attempt.turn, exchange.attempts.made
+    found["x-llmrouter-provider"] = turn.endpoint.provider
+    found["x-llmrouter-model"] = _ascii(turn.endpoint.model)
+    found["x-llmrouter-account"] = turn.account.id
+    found["x-llmrouter-attempts"] = str(attempts)
+    if exchange.decision:
+        code = exchange.decision.reason if attempts == 1 else "health"
+        found["x-llmrouter-reason"] = f"{code}; {phrase(code)}"
+    if attempt.line and attempt.line.cost is not None and not facts.wire.stream:
+        found["x-llmrouter-cost"] = f"{attempt.line.cost:.9f}".rstrip("0").rstrip(".")
+    found["server-timing"] = f"upstream;dur={_milliseconds(exchange, attempt):.1f}"
+    if attempt.reply:
+        found.update((name, value) for name, value in attempt.reply.headers.items() if name.startswith(KEPT))
+    return found
+
+
+def refusal(exchange: Exchange, why: Trouble) -> dict[str, str]:
+    """The headers of an error."""
+    attempts = sum(isinstance(step, Line) for step in why.steps)
+    found = {
+        "content-type": JSON,
+        "x-request-id": exchange.facts.id,
+        "x-llmrouter-attempts": str(attempts),
+        "x-llmrouter-cache": exchange.cache,
+    }
+    if why.retry_after is not None:
+        found["retry-after"] = str(max(1, round(why.retry_after + 0.499)))
+    if why.code == "upstream_credentials_exhausted":
+        found["x-should-retry"] = "false"
+    return found
+
+
+def trace(exchange: Exchange) -> bytes:
+    """What the headers of a stream could not know yet, as its last comment."""
+    lines = [line for line in exchange.attempts.lines() if isinstance(line, Line)]
+    served = next((line for line in lines if line.failure is None), None)
+    said = {
+        "id": exchange.facts.id,
+        "attempts": len(lines),
+        "served": served.endpoint if served else None,
+        "cost": served.cost if served else None,
+    }
+    return b": llmrouter " + msgspec.json.encode(said) + b"\n\n"
+
+
+def _milliseconds(exchange: Exchange, attempt: Attempt) -> float:
+    return ((attempt.first_output or exchange.engine.clock()) - attempt.started) * 1e3
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()

@@ -1,0 +1,66 @@
+"""What this process has served since it started: the figures behind `status`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define, field
+
+from llmrouter.types import Attempt, RequestRecord
+
+
+@define
+class Line:
+    """One endpoint's sums."""
+
+    served: int = 0
+    failed: int = 0
+    tokens: int = 0
+    cost: float = 0.0  # USD
+    last_failure: str = ""
+
+
+@define
+class Tally:
+    """A metrics sink that only adds."""
+
+    outcomes: Counter[str] = field(factory=Counter)
+    cache: Counter[str] = field(factory=Counter)
+    cost: float = 0.0  # USD
+    unpriced: int = 0  # requests whose cost nobody knows
+    lines: dict[str, Line] = field(factory=dict)
+
+    def record(self, record: RequestRecord) -> None:
+        self.outcomes[record.outcome] += 1
+        self.cache[record.cache] += 1
+        if record.cost is None:
+            self.unpriced += 1
+        else:
+            self.cost += record.cost
+        for step in record.steps:
+            if isinstance(step, Attempt):
+                self._attempt(step)
+
+    def _attempt(self, step: Attempt) -> None:
+        line = self.lines.get(step.endpoint)
+        if line is None:
+            line = self.lines[step.endpoint] = Line()
+        usage = step.usage
+        line.tokens += usage.input + usage.cache_read + usage.cache_write + usage.output + usage.reasoning
+        line.cost += step.cost or 0.0
+        if step.failure is None:
+            line.served += 1
+        elif step.failure.kind not in ("cancelled", "lost"):
+            line.failed += 1
+            line.last_failure = step.failure.kind
+
+    def snapshot(self) -> Mapping[str, Any]:
+        return {
+            "requests": self.outcomes.total(),
+            "outcomes": dict(self.outcomes),
+            "cache": dict(self.cache),
+            "cost": self.cost,
+            "unpriced": self.unpriced,
+        }

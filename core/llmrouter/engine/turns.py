@@ -1,0 +1,123 @@
+"""Candidates × accounts, one by one: what failover draws from. No turn is used twice in a request."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+
+from attrs import define, field, frozen
+
+from llmrouter.settings import Select
+from llmrouter.types import Account, Candidate, Endpoint, Failure, Hold, Ranked
+
+
+@frozen
+class Turn:
+    """One candidate through one account."""
+
+    candidate: Candidate
+    endpoint: Endpoint
+    account: Account
+
+    def scopes(self) -> tuple[str, ...]:
+        """The names under which a failure of this turn may be charged, widest first."""
+        return (
+            f"provider:{self.endpoint.provider}",
+            f"endpoint:{self.endpoint.id}",
+            f"account:{self.endpoint.provider}/{self.account.id}",
+            f"account_model:{self.account.group}/{self.endpoint.model}",
+        )
+
+    def charged(self, failure: Failure) -> str:
+        """The one of those names that a failure is charged to; "" for the request alone."""
+        return next((name for name in self.scopes() if name.startswith(f"{failure.scope}:")), "")
+
+
+@define(eq=False)
+class Turns:
+    """The plan, account by account. A failure bars its scope for the rest of the request."""
+
+    plan: Iterable[Ranked]
+    endpoint: Callable[[str], Endpoint]
+    accounts: Callable[[Endpoint], Sequence[Account]]  # in the order they are to be tried now
+    hold: Callable[[Endpoint, Account], Hold | None]
+    _left: deque[Ranked] = field(init=False)
+    _now: deque[Turn] = field(factory=deque)
+    _barred: set[str] = field(factory=set)
+    _above: int | None = None  # tokens: only windows larger than this are of use
+
+    def __attrs_post_init__(self) -> None:
+        self._left = deque(self.plan)
+
+    def take(self) -> Turn | None:
+        """The next turn that nothing in this request forbids."""
+        while True:
+            while self._now:
+                turn = self._now.popleft()
+                if not self._is_barred(turn):
+                    return turn
+            if not self._left:
+                return None
+            self._now = deque(self._open(self._left.popleft().candidate))
+
+    def put_back(self, turn: Turn) -> None:
+        """Grant a turn its repeat: it comes next, whatever its failure barred."""
+        self._barred.difference_update(turn.scopes())
+        self._now.appendleft(turn)
+
+    def bar(self, turn: Turn, failure: Failure) -> None:
+        if scope := turn.charged(failure):
+            self._barred.add(scope)
+
+    def need_larger(self, candidate: Candidate) -> None:
+        """From now on only candidates whose window is larger, or unknown."""
+        if candidate.window is not None:
+            self._above = max(self._above or 0, candidate.window)
+
+    def peer(self, tier: int) -> bool:
+        """Whether a turn of this tier is left that could be called now."""
+        later = (
+            turn for ranked in self._left if ranked.candidate.tier == tier for turn in self._open(ranked.candidate)
+        )
+        return any(self._is_free(turn) for turn in [*self._now, *later] if turn.candidate.tier == tier)
+
+    def _open(self, candidate: Candidate) -> list[Turn]:
+        endpoint = self.endpoint(candidate.endpoint)
+        return [Turn(candidate, endpoint, account) for account in self.accounts(endpoint)]
+
+    def _is_free(self, turn: Turn) -> bool:
+        return not self._is_barred(turn) and self.hold(turn.endpoint, turn.account) is None
+
+    def _is_barred(self, turn: Turn) -> bool:
+        window = turn.candidate.window
+        too_small = self._above is not None and window is not None and window <= self._above
+        return too_small or not self._barred.isdisjoint(turn.scopes())
+
+
+def order(
+    accounts: Sequence[Account],
+    select: Select,
+    *,
+    headroom: Callable[[Account], float],
+    used: Callable[[Account], int],
+    session: str | None,
+    draw: random.Random,
+) -> Sequence[Account]:
+    """Accounts in the order they are to be tried: rendezvous with a session, else as `select` says."""
+    if len(accounts) < 2:
+        return accounts
+    if session is not None:
+        return sorted(accounts, key=lambda account: _rendezvous(session, account), reverse=True)
+    if select == "most_headroom":
+        return sorted(accounts, key=lambda account: (-headroom(account), used(account)))
+    if select in ("round_robin", "least_used"):
+        return sorted(accounts, key=used)
+    if select == "weighted":
+        return sorted(accounts, key=lambda account: draw.random() ** (1 / account.weight), reverse=True)
+    return draw.sample(accounts, len(accounts))
+
+
+def _rendezvous(session: str, account: Account) -> bytes:
+    return blake2b(f"{session}\0{account.id}".encode(), digest_size=8).digest()

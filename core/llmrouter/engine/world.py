@@ -1,0 +1,49 @@
+"""Everything one configuration says, built. A request keeps the world it began with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
+
+from llmrouter.catalogue.limits import Limits
+from llmrouter.catalogue.names import Expansion, Names
+from llmrouter.protocols import Dialect, Provider, TokenCounter
+from llmrouter.routing import Ranking
+from llmrouter.settings import Settings
+from llmrouter.types import Endpoint
+
+
+@frozen(kw_only=True)
+class World:
+    """Swapped whole when the configuration changes. What outlives it is keyed by ids, never by its objects."""
+
+    settings: Settings
+    names: Names
+    endpoints: Mapping[str, Endpoint]  # by id, in the order of the configuration
+    providers: Mapping[str, Provider]
+    dialects: Mapping[str, Dialect]
+    limits: Limits
+    ranking: Ranking
+    group_rankings: Mapping[str, Ranking]  # of groups that have their own
+    order_rankings: Mapping[str, Ranking]  # of names in which the client says how to choose
+    counter: TokenCounter | None = None
+
+    @property
+    def revision(self) -> str:
+        return self.settings.revision
+
+    def ranking_of(self, expansion: Expansion) -> Ranking:
+        """The client's word on how to choose wins, then the group's own policy."""
+        if expansion.order:
+            return self.order_rankings[expansion.order]
+        return self.group_rankings.get(expansion.group, self.ranking)
+
+    def endpoint(self, id: str) -> Endpoint:
+        """The endpoint of an id that a decision of this world names."""
+        known = self.endpoints.get(id)
+        return known or self.names.expand(id).tiers[0][0].endpoint
+
+    def models(self) -> Sequence[tuple[str, str]]:
+        """Names that clients may ask for, each with its owner."""
+        return list(self.names.listed())

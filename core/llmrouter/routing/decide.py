@@ -1,0 +1,195 @@
+"""Expand, reject, rank, gate: all that a decision is made of. Pure: everything it knows is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+from attrs import frozen
+
+from llmrouter.catalogue.names import Expansion, Place
+from llmrouter.catalogue.prices import expected_cost
+from llmrouter.protocols import Dialect, Policy
+from llmrouter.types import Candidate, Decision, Endpoint, Facts, Hold, Op, Ranked, Rejected, Wire
+
+from .reasons import LIMITS
+
+ONE_MODEL_OPS: frozenset[Op] = frozenset({"embed", "rerank"})
+"""Operations whose answers of different models cannot stand beside each other."""
+
+
+@frozen(kw_only=True)
+class Look:
+    """What is known of an endpoint at this moment."""
+
+    ttft: float = 0.0  # seconds to the first output; 0 is unknown
+    load: int = 0
+    turns: int = 0
+    headroom: float = 1.0
+    hold: Hold | None = None
+
+
+@frozen(kw_only=True)
+class Ranking:
+    """The policy that applies to one name, as it is called in a decision."""
+
+    name: str
+    policy: Policy
+
+
+def decide(
+    facts: Facts,
+    expansion: Expansion,
+    *,
+    dialects: Mapping[str, Dialect],
+    look: Callable[[Endpoint], Look],
+    ranking: Ranking,
+    draw: float,
+    revision: str,
+    kept: str = "",
+) -> Decision:
+    """The plan for one request. `kept` is the endpoint that its session is served by, if any."""
+    rejected: list[Rejected] = []
+    plan: list[Ranked] = []
+    model = ""
+    for number, tier in enumerate(expansion.tiers):
+        candidates: list[Candidate] = []
+        for place in tier:
+            wire = speak(facts, place.endpoint, dialects)
+            model = model or (_family(place.endpoint) if wire else "")
+            if refusal := _unfit(facts, place.endpoint, wire, dialects, model):
+                rejected.append(refusal)
+            elif wire:
+                candidates.append(_candidate(facts, place, wire, number, look))
+        if candidates:
+            plan += _ranked(ranking.policy, facts, candidates, draw, rejected)
+    first = plan[0].candidate if plan else None
+    plan.sort(key=_held_until)  # stable: what may run now first, then what recovers first
+    moved = _keep(plan, kept)
+    return Decision(
+        facts=facts,
+        plan=tuple(plan),
+        rejected=tuple(rejected),
+        policy=ranking.name,
+        draw=draw,
+        reason="session" if moved else _reason(expansion, plan, first, ranking.policy),
+        revision=revision,
+    )
+
+
+def speak(facts: Facts, endpoint: Endpoint, dialects: Mapping[str, Dialect]) -> Wire | None:
+    """How an endpoint will be spoken to: in the client's own dialect where possible, so nothing is translated."""
+    if facts.wire.dialect in endpoint.dialects:
+        return facts.wire
+    for name in endpoint.dialects:
+        if name in dialects and facts.op in dialects[name].ops:
+            return Wire(name, facts.wire.stream)
+    return None
+
+
+def _unfit(
+    facts: Facts, endpoint: Endpoint, wire: Wire | None, dialects: Mapping[str, Dialect], model: str
+) -> Rejected | None:
+    """Why this endpoint can never serve this request, if so."""
+    if wire is None:
+        return Rejected(endpoint.id, "ability", facts.op)
+    card = endpoint.card
+    missing = facts.needs - card.abilities if card.abilities is not None else frozenset()
+    if wire.dialect != facts.wire.dialect:
+        missing |= facts.needs - dialects[wire.dialect].expresses
+    if missing:
+        return Rejected(endpoint.id, "ability", ", ".join(sorted(missing)))
+    if card.window is not None and facts.input_tokens + (facts.max_output or 0) > card.window:
+        return Rejected(endpoint.id, "context", f"{card.window} tokens")
+    if facts.op in ONE_MODEL_OPS and _family(endpoint) != model:
+        return Rejected(endpoint.id, "policy", f"answers of {model} and of this model do not mix")
+    return _too_dear(facts, endpoint)
+
+
+def _too_dear(facts: Facts, endpoint: Endpoint) -> Rejected | None:
+    ceiling = facts.hints.get("budget")
+    if ceiling is None:
+        return None
+    cost = expected_cost(endpoint.card, facts)
+    return Rejected(endpoint.id, "price", f"{cost or 0:.4f} USD") if cost is None or cost > float(ceiling) else None
+
+
+def _candidate(facts: Facts, place: Place, wire: Wire, tier: int, look: Callable[[Endpoint], Look]) -> Candidate:
+    endpoint = place.endpoint
+    seen = look(endpoint)
+    return Candidate(
+        endpoint=endpoint.id,
+        provider=endpoint.provider,
+        model=endpoint.model,
+        wire=wire,
+        tier=tier,
+        weight=place.weight,
+        window=endpoint.card.window,
+        cost=expected_cost(endpoint.card, facts),
+        quality=endpoint.card.quality,
+        ttft=seen.ttft,
+        headroom=seen.headroom,
+        load=seen.load,
+        turns=seen.turns,
+        hold=seen.hold,
+    )
+
+
+def _ranked(
+    policy: Policy, facts: Facts, candidates: Sequence[Candidate], draw: float, rejected: list[Rejected]
+) -> Sequence[Ranked]:
+    ranked = policy.rank(facts, candidates, draw)
+    if len(ranked) < len(candidates):
+        kept = {one.candidate.endpoint for one in ranked}
+        rejected += [Rejected(one.endpoint, "policy") for one in candidates if one.endpoint not in kept]
+    return ranked
+
+
+def rerank(decision: Decision, policy: Policy) -> tuple[Ranked, ...]:
+    """The plan that a policy makes of a recorded decision's candidates."""
+    tiers: dict[int, list[Candidate]] = {}
+    for one in decision.plan:
+        tiers.setdefault(one.candidate.tier, []).append(one.candidate)
+    plan: list[Ranked] = []
+    for _, candidates in sorted(tiers.items()):
+        plan += policy.rank(decision.facts, candidates, decision.draw)
+    plan.sort(key=_held_until)
+    return tuple(plan)
+
+
+def _keep(plan: list[Ranked], kept: str) -> bool:
+    """Move what serves the session to the front, unless it is held. True if that changed the plan."""
+    for place, one in enumerate(plan):
+        if one.candidate.endpoint == kept:
+            if place and one.candidate.hold is None:
+                plan.insert(0, plan.pop(place))
+                return True
+            return False
+    return False
+
+
+def _reason(expansion: Expansion, plan: Sequence[Ranked], first: Candidate | None, policy: Policy) -> str:
+    if first is None or not plan:
+        return expansion.reason
+    if plan[0].candidate is not first and first.hold:
+        return "limit" if first.hold.reason in LIMITS else "health"
+    if expansion.reason == "asked":
+        return "asked"
+    if len(plan) == 1:
+        return "only"
+    own: str = getattr(policy, "reason", expansion.reason)
+    return expansion.order or (own if expansion.reason == "default" else expansion.reason)
+
+
+def _held_until(ranked: Ranked) -> float:
+    return ranked.candidate.hold.until if ranked.candidate.hold else 0.0
+
+
+def _family(endpoint: Endpoint) -> str:
+    """The model without its vendor's path: deployments of one model share it."""
+    return endpoint.model.rsplit("/", 1)[-1].casefold()
+
+
+def encode(decision: Decision) -> bytes:
+    """A decision as JSON: what is stored, shown and replayed."""
+    return msgspec.json.encode(decision)

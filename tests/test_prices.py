@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from llmrouter.catalogue.prices import cost, expected_cost, expected_output
+from llmrouter.types import Card, Facts, Price, Usage, Wire
+
+CHAT = Wire("openai.chat", False)
+
+
+def facts(**changes: object) -> Facts:
+    return Facts(**{"wire": CHAT, "asked": "x", "input_tokens": 2_000, **changes})  # type: ignore[arg-type]
+
+
+def test_a_cost_is_expected_from_input_and_the_output_that_may_come() -> None:
+    card = Card(price=Price(input=1.0, output=10.0))
+    assert expected_cost(card, facts(max_output=100)) == pytest.approx(0.002 + 0.001)
+    assert expected_cost(card, facts()) == pytest.approx(0.002 + 0.01)
+
+
+def test_a_large_max_output_is_not_taken_at_its_word() -> None:
+    assert expected_output(facts(max_output=100_000)) == 1_000
+
+
+def test_embeddings_have_no_output_to_pay_for() -> None:
+    assert expected_cost(Card(price=Price(input=1.0, output=10.0)), facts(op="embed")) == pytest.approx(0.002)
+
+
+def test_zero_is_a_price_and_unknown_is_none() -> None:
+    assert expected_cost(Card(price=Price(input=0, output=0)), facts()) == 0.0
+    assert expected_cost(Card(), facts()) is None
+    assert cost(None, Usage(input=5)) is None
+
+
+def test_the_providers_own_figure_wins() -> None:
+    assert cost(Price(input=1.0, output=1.0), Usage(input=1_000_000, cost=0.25)) == 0.25
+    assert cost(None, Usage(cost=0.25)) == 0.25
+
+
+def test_every_bucket_of_usage_has_its_own_price() -> None:
+    price = Price(input=1.0, output=10.0, cache_read=0.1, cache_write=2.0, request=0.5)
+    million = 1_000_000
+    usage = Usage(input=million, cache_read=million, cache_write=million, output=million, reasoning=million)
+    assert cost(price, usage) == pytest.approx(1.0 + 0.1 + 2.0 + 20.0 + 0.5)
+
+
+def test_cached_tokens_cost_what_input_costs_where_no_price_is_known() -> None:
+    usage = Usage(cache_read=1_000_000, cache_write=1_000_000)
+    assert cost(Price(input=3.0, output=0.0), usage) == pytest.approx(6.0)
