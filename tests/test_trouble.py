@@ -87,7 +87,10 @@ def test_an_upstreams_401_is_never_shown_as_the_clients() -> None:
 
 def test_a_limit_comes_before_other_failures_with_the_earliest_end() -> None:
     what = explained(
-        attempt("server_error"), attempt("rate_limited", retry_at=NOW + 30), skip("limit", NOW + 7), attempt("connect")
+        attempt("server_error"),
+        attempt("rate_limited", retry_at=NOW + 30),
+        skip("limit", NOW + 7),
+        attempt("connect"),
     )
     assert (what.status, what.retry_after) == (429, 7.0)
 

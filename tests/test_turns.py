@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from llmrouter.engine.turns import Turn, Turns, order
+from llmrouter.engine.scopes import charged
+from llmrouter.engine.turns import Turns, order
 from llmrouter.types import Account, Candidate, Endpoint, Failure, Hold, Ranked, Scope, Wire
 
 CHAT = Wire("openai.chat", False)
@@ -158,7 +159,7 @@ def test_a_session_keeps_its_account_and_sessions_are_spread() -> None:
     assert {ordered("random", f"s{number}")[0] for number in range(50)} == {"1", "2", "3"}
 
 
-def test_one_account_is_not_ordered_at_all() -> None:
-    turn = Turn(Candidate(endpoint="a/m", provider="a", model="m", wire=CHAT), endpoint("a/m"), Account("a", "g"))
-    assert turn.charged(failed("request")) == ""
-    assert turn.charged(failed("provider")) == "provider:a"
+def test_a_failure_of_the_request_alone_is_charged_to_nobody() -> None:
+    one = endpoint("a/m")
+    assert charged(one, one.accounts[0], "request") == ""
+    assert charged(one, one.accounts[0], "provider") == "provider:a"

@@ -21,11 +21,11 @@ from .engine.health import Health
 from .engine.journal import Journal
 from .engine.memory_cache import MemoryCache
 from .engine.quota import Quota
-from .engine.tally import Line, Tally
+from .engine.tally import OTHERS, Line, Tally
 from .http import open_transport
 from .logs import RequestLog
 from .plugins import Plugins
-from .protocols import AppType, ASGIApp, Clock, MetricsSink, Page, Transport
+from .protocols import AppType, ASGIApp, Clock, Control, MetricsSink, Page, Transport
 from .settings import Settings
 from .state import state_dir
 from .types import ANY_MODEL, RequestRecord
@@ -183,7 +183,7 @@ async def _apps(builder: Builder) -> list[tuple[str, ASGIApp]]:
 def _shown(router: Router) -> list[str]:
     """The endpoints of the configuration, and those of other models that were asked for."""
     listed = [id for id, endpoint in router.world.endpoints.items() if endpoint.model != ANY_MODEL]
-    return [*listed, *(id for id in router.tally.lines if id not in router.world.endpoints)]
+    return [*listed, *(id for id in router.tally.lines if id not in (*router.world.endpoints, OTHERS))]
 
 
 def _endpoint(router: Router, id: str) -> Mapping[str, Any]:

@@ -12,6 +12,8 @@ from llmrouter.types import Account, Bucket, Endpoint
 PER_REQUEST = frozenset({"requests", "concurrent"})
 """Units of a client that are counted once per request; the others are counted once per attempt."""
 
+MOST_TURNS = 20_000
+
 
 @define(eq=False)
 class Limits:
@@ -26,6 +28,8 @@ class Limits:
         """What one call through this account to this model draws from."""
         key = (endpoint.id, account.id)
         if key not in self._by_turn:
+            if len(self._by_turn) > MOST_TURNS:
+                self._by_turn.clear()
             self._by_turn[key] = tuple(self._of_turn(endpoint, account))
         return self._by_turn[key]
 

@@ -189,11 +189,19 @@ class Attempt:
                 elif isinstance(event, Spent):
                     self.usage = event.usage
                 elif isinstance(event, Finish):
-                    self.finished = True
+                    self._finish_seen()
                 elif isinstance(event, Fault):
                     self._broken, self._ended = self._fault(event), False
                     return frames[:place]
         return frames
+
+    def _finish_seen(self) -> None:
+        """The answer is whole: from here on the upstream is given seconds, not its whole patience."""
+        if not self.finished and self._watch:
+            self.finished = True
+            self._watch.cancel()
+            self._rearm(asyncio.get_running_loop())
+        self.finished = True
 
     def _fault(self, fault: Fault) -> Failure:
         if fault.malformed:

@@ -10,6 +10,10 @@ from attrs import define, field
 
 from llmrouter.types import Attempt, RequestRecord
 
+MOST_LINES = 5_000
+OTHERS = "others"
+"""Where models are summed up once clients have named too many of them."""
+
 
 @define
 class Line:
@@ -44,9 +48,10 @@ class Tally:
                 self._attempt(step)
 
     def _attempt(self, step: Attempt) -> None:
-        line = self.lines.get(step.endpoint)
+        name = step.endpoint if step.endpoint in self.lines or len(self.lines) < MOST_LINES else OTHERS
+        line = self.lines.get(name)
         if line is None:
-            line = self.lines[step.endpoint] = Line()
+            line = self.lines[name] = Line()
         usage = step.usage
         line.tokens += usage.input + usage.cache_read + usage.cache_write + usage.output + usage.reasoning
         line.cost += step.cost or 0.0

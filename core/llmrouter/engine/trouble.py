@@ -13,7 +13,8 @@ OF_THE_REQUEST: Mapping[Kind, str] = {
     "content_filter": "content_filter",
 }
 LIMITS: frozenset[Kind] = frozenset({"rate_limited", "quota_exhausted"})
-CREDENTIALS: frozenset[Kind] = frozenset({"auth", "payment"})
+CREDENTIALS = frozenset({"auth", "payment"})
+"""Classes of failures and codes of holds alike."""
 STATUS: Mapping[Kind, tuple[int, str]] = {
     "overloaded": (503, "upstream_overloaded"),
     "timeout_headers": (504, "upstream_timeout"),
@@ -34,8 +35,8 @@ def explain(request_id: str, steps: Sequence[Step], decision: Decision, now: flo
             return _refused(request_id, steps, failure)
     if any(failure.kind in LIMITS for failure in failures) or _all_limited(failures, skips):
         return _limited(request_id, steps, failures, skips, now)
-    if failures and all(failure.kind in CREDENTIALS for failure in failures):
-        return _credentials(request_id, steps, failures[0])
+    if {*(failure.kind for failure in failures), *(skip.reason for skip in skips)} <= CREDENTIALS and steps:
+        return _credentials(request_id, steps)
     if failures:
         return _failed(request_id, steps, failures[0], _wait(_times(failures, skips), now))
     return _unavailable(request_id, steps, skips, now) if skips else _nothing_fits(request_id, decision)
@@ -106,10 +107,10 @@ def _limited(
     )
 
 
-def _credentials(request_id: str, steps: Sequence[Step], failure: Failure) -> Trouble:
+def _credentials(request_id: str, steps: Sequence[Step]) -> Trouble:
     return Trouble(
         status=502,
-        kind=failure.kind,
+        kind="auth",
         code="upstream_credentials_exhausted",
         message="No upstream account could be used: its key was rejected or its balance is empty."
         + _counted(steps),

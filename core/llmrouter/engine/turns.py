@@ -12,6 +12,8 @@ from attrs import define, field, frozen
 from llmrouter.settings import Select
 from llmrouter.types import Account, Candidate, Endpoint, Failure, Hold, Ranked
 
+from .scopes import charged, scopes
+
 
 @frozen
 class Turn:
@@ -22,17 +24,7 @@ class Turn:
     account: Account
 
     def scopes(self) -> tuple[str, ...]:
-        """The names under which a failure of this turn may be charged, widest first."""
-        return (
-            f"provider:{self.endpoint.provider}",
-            f"endpoint:{self.endpoint.id}",
-            f"account:{self.endpoint.provider}/{self.account.id}",
-            f"account_model:{self.account.group}/{self.endpoint.model}",
-        )
-
-    def charged(self, failure: Failure) -> str:
-        """The one of those names that a failure is charged to; "" for the request alone."""
-        return next((name for name in self.scopes() if name.startswith(f"{failure.scope}:")), "")
+        return scopes(self.endpoint, self.account)
 
 
 @define(eq=False)
@@ -68,7 +60,7 @@ class Turns:
         self._now.appendleft(turn)
 
     def bar(self, turn: Turn, failure: Failure) -> None:
-        if scope := turn.charged(failure):
+        if scope := charged(turn.endpoint, turn.account, failure.scope):
             self._barred.add(scope)
 
     def need_larger(self, candidate: Candidate) -> None:
