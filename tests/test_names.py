@@ -13,11 +13,21 @@ FREE, DEAR = Card(price=Price(input=0, output=0)), Card(price=Price(input=5, out
 def endpoint(id: str, card: Card = DEAR) -> Endpoint:
     provider, _, model = id.partition("/")
     return Endpoint(
-        provider=provider, model=model, dialects=("openai.chat",), accounts=(Account(provider, provider),), card=card
+        provider=provider,
+        model=model,
+        dialects=("openai.chat",),
+        accounts=(Account(provider, provider),),
+        card=card,
     )
 
 
-ALL = [endpoint("a/small", FREE), endpoint("a/large"), endpoint("b/org/deep:free"), endpoint("c/small"), endpoint("d/*")]
+ALL = [
+    endpoint("a/small", FREE),
+    endpoint("a/large"),
+    endpoint("b/org/deep:free"),
+    endpoint("c/small"),
+    endpoint("d/*"),
+]
 
 
 def names(**routing: object) -> Names:
@@ -51,7 +61,10 @@ def test_auto_is_the_default_and_without_one_everything() -> None:
 
 
 def test_auto_with_a_task_prefers_what_the_task_prefers() -> None:
-    routing = {"default": "fast", "tasks": {"coding": TaskSettings(prefer=("c", "a"), fallback=("b",), models=("d/x",))}}
+    routing = {
+        "default": "fast",
+        "tasks": {"coding": TaskSettings(prefer=("c", "a"), fallback=("b",), models=("d/x",))},
+    }
     expansion = names(**routing).expand("auto/coding")
     assert ids(expansion) == [["d/x"], ["c/small", "a/small", "a/large"], ["b/org/deep:free"]]
     assert expansion.reason == "task"

@@ -17,7 +17,7 @@ from .catalogue.names import Names
 from .engine import World
 from .errors import PluginError
 from .plugins import Plugins
-from .protocols import Clock, Control, Dialect, PluginType, Provider, ProviderType, TokenCounter, Transport
+from .protocols import Clock, Control, Dialect, Learns, PluginType, Provider, ProviderType, TokenCounter, Transport
 from .routing import ASKED, CONFIGURED, Ranking
 from .settings import PluginSettings, ProviderSettings, Settings
 from .types import Endpoint
@@ -77,6 +77,7 @@ class Builder:
                 providers[name] = await self.build(type_, entry, name)
                 endpoints.update((endpoint.id, endpoint) for endpoint in type_.endpoints(entry))
                 spoken.update((dialect.name, dialect) for dialect in type_.dialects)
+        ranking = await self._ranking(settings.routing.policy)
         return World(
             settings=settings,
             names=Names(endpoints, settings.groups, settings.aliases, settings.routing),
@@ -84,12 +85,13 @@ class Builder:
             providers=providers,
             dialects=spoken,
             limits=Limits(settings.providers, {key.name: key for key in settings.server.keys}),
-            ranking=await self._ranking(settings.routing.policy),
+            ranking=ranking,
             group_rankings={
                 name: await self._ranking(group.policy) for name, group in settings.groups.items() if group.policy
             },
             order_rankings={order: Ranking(name=order, policy=policy) for order, policy in ASKED.items()},
             counter=await self._counter(),
+            learner=ranking.policy if isinstance(ranking.policy, Learns) else None,
         )
 
     def _provider_type(self, entry: ProviderSettings) -> ProviderType:

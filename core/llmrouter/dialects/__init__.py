@@ -1,1 +1,37 @@
+"""Wire formats ⇄ the canonical payloads: pure, without I/O or clock, knowing nothing of any provider.
 
+For the author of a dialect: `parse`, `get`, `raw` and `join` open, read and close a body; `AnswerReader` cuts
+an answer of either shape into frames, given the `Meaning` of its JSON; `Fold` gathers a stream into one answer.
+"""
+
+from __future__ import annotations
+
+from llmrouter.protocols import Dialect
+
+from .common import dumps, get, join, loads, parse, raw
+from .fold import Fold
+from .openai_chat import Chat
+from .openai_completions import Completions
+from .openai_embeddings import Embeddings
+from .reader import AnswerReader, Meaning
+
+__all__ = [
+    "AnswerReader",
+    "Chat",
+    "Completions",
+    "Embeddings",
+    "Fold",
+    "Meaning",
+    "builtin",
+    "dumps",
+    "get",
+    "join",
+    "loads",
+    "parse",
+    "raw",
+]
+
+
+def builtin() -> tuple[Dialect, ...]:
+    """The dialects of the core; plugins hand their own over with their provider."""
+    return (Chat(), Completions(), Embeddings())

@@ -44,7 +44,7 @@ class Attempts:
         self.settings, self.deadline = settings, deadline
         self.dropped: tuple[str, ...] = ()
         self.steps: list[Attempt | Skip] = []
-        self._turns = Turns((), world.endpoint, self._accounts, engine.health.hold)
+        self._turns: Turns
         self._held: list[tuple[Turn, Hold]] = []
         self._repeated: set[tuple[str, str]] = set()
         self._stopped = False

@@ -13,8 +13,8 @@ from attrs import define, field
 from llmrouter.catalogue.limits import scope
 from llmrouter.catalogue.names import Expansion
 from llmrouter.errors import InvalidRequest
-from llmrouter.protocols import Cache, Client, Clock, Learns, MetricsSink
-from llmrouter.routing import Look, decide
+from llmrouter.protocols import Cache, Client, Clock, MetricsSink
+from llmrouter.routing import decide
 from llmrouter.types import Account, Decision, Endpoint, Facts, Request, RequestRecord, Trouble, Usage
 
 from . import headers, trouble
@@ -113,7 +113,7 @@ class Engine:
             request.facts,
             expansion,
             dialects=world.dialects,
-            look=lambda endpoint: self._look(endpoint, world),
+            look=lambda endpoint: self.health.look(endpoint, self.headroom(endpoint, world)),
             ranking=world.ranking_of(expansion),
             draw=self._draw,
             revision=world.revision,
@@ -149,8 +149,8 @@ class Engine:
                 sink.record(record)
             except Exception:
                 self.log.exception("the metrics sink %s failed", type(sink).__name__)
-        if isinstance(world.ranking.policy, Learns):
-            world.ranking.policy.observe(record)
+        if world.learner:
+            world.learner.observe(record)
 
     # ---- memory ---------------------------------------------------------------------------------
 
@@ -172,11 +172,12 @@ class Engine:
         if settings is not None:
             await self.remember(key, value, settings.ttl)
 
-    def _look(self, endpoint: Endpoint, world: World) -> Look:
-        seen = self.health.look(endpoint)
-        return Look(ttft=seen.ttft, load=seen.load, turns=seen.turns, headroom=self.headroom(endpoint, world), hold=seen.hold)
-
     def headroom(self, endpoint: Endpoint, world: World) -> float:
         """0…1: what the best account of an endpoint has left of its tightest limit."""
-        buckets = (world.limits.turn(endpoint, account) for account in endpoint.accounts)
-        return max(self.quota.headroom(found) if found else 1.0 for found in buckets)
+        best = 0.0
+        for account in endpoint.accounts:
+            buckets = world.limits.turn(endpoint, account)
+            if not buckets:
+                return 1.0
+            best = max(best, self.quota.headroom(buckets))
+        return best

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 from llmrouter.catalogue.limits import PER_REQUEST
 from llmrouter.catalogue.names import Expansion
-from llmrouter.protocols import Client, Keeps, Reservation, Writer
+from llmrouter.protocols import Client, Reservation, Writer
 from llmrouter.types import (
     Ask,
     Decision,
@@ -145,9 +145,8 @@ class Exchange:
     # ---- the end --------------------------------------------------------------------------------
 
     async def _complete(self, attempt: Attempt | None) -> None:
-        if isinstance(self.writer, Keeps):
-            for keep in self.writer.keeps():
-                await self._keep(keep)
+        for keep in _kept(self.writer):
+            await self._keep(keep)
         asked_trace = self.facts.wire.stream and "trace" in self.facts.hints
         await self._write((headers.trace(self) if asked_trace else b"") + self.writer.end(), attempt)
         self.outcome = "complete"
@@ -195,3 +194,9 @@ class Exchange:
             first_output=served.first_output if served else None,
             ended=self.engine.clock(),
         )
+
+
+def _kept(writer: Writer) -> Iterable[Keep]:
+    """What `Keeps` names. Asked by attribute: an isinstance of a protocol costs 6 µs."""
+    keeps: Callable[[], Iterable[Keep]] | None = getattr(writer, "keeps", None)
+    return keeps() if keeps else ()

@@ -22,8 +22,11 @@ EVENTS = "text/event-stream; charset=utf-8"
 
 def timeout(hints: Mapping[str, str]) -> float | None:
     """Seconds that the client itself is ready to wait; None where it does not say so, or not in a number."""
+    said = hints.get("timeout")
+    if said is None:
+        return None
     try:
-        seconds = float(hints.get("timeout", "").removesuffix("s"))
+        seconds = float(said.removesuffix("s"))
     except ValueError:
         return None
     return seconds if seconds > 0 else None

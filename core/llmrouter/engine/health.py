@@ -14,6 +14,7 @@ from typing import Any
 from attrs import define, field
 
 from llmrouter.protocols import Clock
+from llmrouter.routing import Look
 from llmrouter.settings import BreakerSettings
 from llmrouter.types import Account, Endpoint, Failure, Hold
 
@@ -51,14 +52,7 @@ class Seen:
         self.at = now
 
 
-@define
-class Look:
-    """An endpoint at this moment. `hold` is set when every account is held: the earliest end."""
-
-    ttft: float
-    load: int
-    turns: int
-    hold: Hold | None
+UNSEEN = Seen()
 
 
 @define(eq=False)
@@ -112,10 +106,11 @@ class Health:
                 return Hold(now, "breaker", name)
         return None
 
-    def look(self, endpoint: Endpoint) -> Look:
-        seen = self._seen.get(endpoint.id)
+    def look(self, endpoint: Endpoint, headroom: float = 1.0) -> Look:
+        """The endpoint at this moment, with the headroom that quota knows of."""
+        seen = self._seen.get(endpoint.id, UNSEEN)
         hold = self._endpoint_hold(endpoint) if self._troubled else None
-        return Look(seen.ttft, seen.load, seen.turns, hold) if seen else Look(0.0, 0, 0, hold)
+        return Look(seen.ttft, seen.load, seen.turns, headroom, hold)
 
     def turns(self, endpoint: Endpoint, account: Account) -> int:
         """Calls that began through this account, of all its models."""

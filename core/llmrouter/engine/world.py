@@ -8,7 +8,7 @@ from attrs import frozen
 
 from llmrouter.catalogue.limits import Limits
 from llmrouter.catalogue.names import Expansion, Names
-from llmrouter.protocols import Dialect, Provider, TokenCounter
+from llmrouter.protocols import Dialect, Learns, Provider, TokenCounter
 from llmrouter.routing import Ranking
 from llmrouter.settings import Settings
 from llmrouter.types import Endpoint
@@ -28,6 +28,7 @@ class World:
     group_rankings: Mapping[str, Ranking]  # of groups that have their own
     order_rankings: Mapping[str, Ranking]  # of names in which the client says how to choose
     counter: TokenCounter | None = None
+    learner: Learns | None = None  # the policy, if it learns
 
     @property
     def revision(self) -> str:

@@ -18,15 +18,14 @@ ONE_MODEL_OPS: frozenset[Op] = frozenset({"embed", "rerank"})
 """Operations whose answers of different models cannot stand beside each other."""
 
 
-@frozen(kw_only=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """What is known of an endpoint at this moment."""
 
     ttft: float = 0.0  # seconds to the first output; 0 is unknown
     load: int = 0
     turns: int = 0
     headroom: float = 1.0
-    hold: Hold | None = None
+    hold: Hold | None = None  # set when every account is held: the earliest end
 
 
 @frozen(kw_only=True)

@@ -1,0 +1,84 @@
+"""What every upstream would refuse is refused at the door, naming the field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any
+
+import msgspec
+
+from llmrouter.errors import InvalidRequest
+from llmrouter.types import Fields
+
+from .common import get, join, loads
+
+Kinds = tuple[str, ...]
+
+_BY_TYPE: Mapping[type, str] = {
+    str: "string",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    NoneType: "null",
+    dict: "object",
+    list: "array",
+}
+_BY_FIRST_BYTE: Mapping[int, str] = {
+    ord('"'): "string",
+    ord("{"): "object",
+    ord("["): "array",
+    ord("t"): "boolean",
+    ord("f"): "boolean",
+    ord("n"): "null",
+}
+
+
+def kind(value: msgspec.Raw) -> str:
+    """The JSON kind of a value, told by its first byte: string, number, boolean, null, object or array."""
+    return _BY_FIRST_BYTE.get(memoryview(value)[0], "number")
+
+
+def values(fields: Fields, but: frozenset[str]) -> dict[str, Any]:
+    """All fields decoded in one go, `but` the large ones. Raises InvalidRequest."""
+    small = {name: value for name, value in fields.items() if name not in but}
+    try:
+        said: dict[str, Any] = loads(join(small))
+    except (ValueError, RecursionError):
+        said = {name: get(fields, name) for name in small}  # names the one at fault
+    return said
+
+
+def check_kinds(said: Mapping[str, Any], kinds: Mapping[str, Kinds]) -> None:
+    """Raises InvalidRequest for the first value of another kind than the API gives it; null is as good as none."""
+    for name, value in said.items():
+        if value is not None and name in kinds:
+            _check(name, _BY_TYPE[type(value)], kinds[name])
+
+
+def require(fields: Fields, name: str, *kinds: str) -> None:
+    """Raises InvalidRequest unless the field is there, of one of these kinds, and not empty."""
+    if name not in fields or (found := kind(fields[name])) == "null":
+        raise InvalidRequest(f"{name} is missing", param=name, code="missing_required_parameter")
+    _check(name, found, kinds)
+    if len(fields[name]) < 8 and get(fields, name) in ("", []):
+        raise InvalidRequest(f"{name} is empty", param=name)
+
+
+def whole(said: Mapping[str, Any], name: str, least: int, most: int | None = None) -> int | None:
+    """A whole number (1.0 is one), or None where nothing is said. Raises InvalidRequest."""
+    value = said.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise InvalidRequest(f"{name} must be a whole number", param=name, code="invalid_type")
+    if value < least or (most is not None and value > most):
+        span = f"at least {least}" if most is None else f"between {least} and {most}"
+        raise InvalidRequest(f"{name} must be {span}, not {value}", param=name)
+    return int(value)
+
+
+def _check(name: str, found: str, allowed: Kinds) -> None:
+    if found not in allowed:
+        message = f"{name} must be {' or '.join(allowed)}, not {found}"
+        raise InvalidRequest(message, param=name, code="invalid_type")

@@ -1,0 +1,66 @@
+"""What a client may tell the router beside its request: headers, and one `llmrouter` object in the body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmrouter.errors import InvalidRequest
+
+from .common import dumps
+
+FIELD = "llmrouter"
+"""The field of a body that is the router's own: never forwarded."""
+
+NAMES = ("task", "quality", "budget", "priority", "tags", "phase", "timeout", "cache", "dry-run", "trace")
+"""Hints, as header `x-llmrouter-<name>` or as a key of the `llmrouter` object (`dry_run` is `dry-run`)."""
+
+_HEADERS = tuple((f"x-llmrouter-{name}", name) for name in NAMES)
+_SESSION_HEADERS = ("x-session-id", "session-id", "x-session-affinity", "x-claude-code-session-id")
+
+
+def hints(own: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
+    """The hints of a request; a header wins over the body. `own` is what `from_body` gave."""
+    found = {name: value for name, value in own.items() if name != "session"}
+    for header, name in _HEADERS:
+        if header in headers:
+            found[name] = headers[header]
+    if "timeout" not in found and "x-request-timeout" in headers:
+        found["timeout"] = headers["x-request-timeout"]
+    return found
+
+
+def session(own: Mapping[str, str], headers: Mapping[str, str], *named: Any) -> str | None:
+    """What keeps the requests of a conversation together: said to us, said by a harness, or a body's own name."""
+    harness = [headers.get(name) for name in _SESSION_HEADERS]
+    for value in (headers.get("x-llmrouter-session"), own.get("session"), *harness, *named):
+        if value:
+            return str(value)
+    return None
+
+
+def from_body(values: Mapping[str, Any]) -> dict[str, str]:
+    """The `llmrouter` object of a body. Raises InvalidRequest for a name that means nothing."""
+    said = values.get(FIELD)
+    if said is None:
+        return {}
+    if not isinstance(said, dict):
+        raise InvalidRequest(f"{FIELD} must be object", param=FIELD, code="invalid_type")
+    own: dict[str, str] = {}
+    for key, value in said.items():
+        name = key.replace("_", "-")
+        if name not in NAMES and name != "session":
+            known = ", ".join(("session", *NAMES))
+            raise InvalidRequest(f"{FIELD}.{key} means nothing; known are {known}", param=f"{FIELD}.{key}")
+        if value is not None:
+            own[name] = _text(value)
+    return own
+
+
+def _text(value: Any) -> str:
+    """As a header would say it: lists are joined by commas."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return ",".join([_text(one) for one in value])
+    return dumps(value).decode()

@@ -1,0 +1,155 @@
+"""`openai.chat`: Chat Completions, the wire most clients and most upstreams speak.
+
+Source: the API reference of `POST /v1/chat/completions`. A body that stays in this dialect is forwarded byte for
+byte but for what `aim` says; how it is translated stands in `openai_conversation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from llmrouter.errors import InvalidRequest
+from llmrouter.types import Conversation, Encoded, Facts, Fields, Op, Payload, Request, Trouble, Wire
+
+from . import hints
+from .checks import Kinds, check_kinds, kind, require, values, whole
+from .common import dumps, get, raw
+from .errors import envelope
+from .openai_answers import AnswerMeaning
+from .openai_conversation import read_conversation, write_conversation
+from .openai_peek import peek
+from .openai_writers import PlainWriter, StreamWriter
+from .reader import AnswerReader
+
+NAME = "openai.chat"
+MOST_CHOICES = 128
+
+KINDS: Mapping[str, Kinds] = {
+    "model": ("string",),
+    "stream": ("boolean",),
+    "stream_options": ("object",),
+    "tool_choice": ("string", "object"),
+    "parallel_tool_calls": ("boolean",),
+    "response_format": ("object",),
+    "stop": ("string", "array"),
+    "logit_bias": ("object",),
+    "logprobs": ("boolean", "number"),
+    "modalities": ("array",),
+    "audio": ("object",),
+    "metadata": ("object",),
+    "store": ("boolean",),
+    "user": ("string",),
+} | dict.fromkeys(
+    (
+        "n", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_logprobs", "seed",
+        "presence_penalty", "frequency_penalty",
+    ),
+    ("number",),
+)  # fmt: skip
+"""Fields of the API by their JSON kinds; all others are forwarded unseen."""
+
+LARGE = frozenset({"messages", "tools", "functions", "prediction"})
+
+_REPLAYABLE = frozenset({"vision", "json_schema", "json_object"})
+"""Needs of a request that may be answered from a recording."""
+
+
+class Chat:
+    name = NAME
+    ops: frozenset[Op] = frozenset({"chat"})
+    paths: Mapping[str, Op] = {"/v1/chat/completions": "chat"}
+    expresses = frozenset(
+        {
+            "tools", "custom_tools", "functions", "vision", "audio", "files", "json_schema", "json_object",
+            "logprobs", "n", "web_search",
+        }
+    )  # fmt: skip
+
+    def facts(self, op: Op, fields: Fields, headers: Mapping[str, str]) -> Facts:
+        require(fields, "model", "string")
+        require(fields, "messages", "array")
+        said = values(fields, LARGE)
+        check_kinds(said, KINDS)
+        seen = peek(fields)
+        needs = seen.needs | _needs(fields, said)
+        own = hints.from_body(said)
+        named = (said.get("session_id"), said.get("prompt_cache_key"), said.get("user"))
+        return Facts(
+            op=op,
+            wire=Wire(NAME, bool(said.get("stream"))),
+            asked=said["model"],
+            hints=hints.hints(own, headers),
+            needs=needs,
+            input_tokens=seen.tokens,
+            max_output=whole(said, "max_completion_tokens", 1) or whole(said, "max_tokens", 1),
+            session=hints.session(own, headers, *named),
+            in_tool_loop=seen.in_tool_loop,
+            replayable=needs <= _REPLAYABLE and _is_fixed(said),
+        )
+
+    def decode(self, op: Op, fields: Fields) -> Payload:
+        return read_conversation(fields)
+
+    def encode(self, op: Op, payload: Payload) -> Encoded:
+        if not isinstance(payload, Conversation):
+            raise InvalidRequest(f"{NAME} says conversations only")
+        return write_conversation(payload)
+
+    def aim(self, fields: Fields, model: str, stream: bool) -> Fields:
+        return aim(fields, model, stream)
+
+    def reader(self, op: Op, stream: bool) -> AnswerReader:
+        return AnswerReader(NAME, stream, AnswerMeaning())
+
+    def writer(self, request: Request) -> StreamWriter | PlainWriter:
+        return StreamWriter(request) if request.facts.wire.stream else PlainWriter(request)
+
+    def refuse(self, trouble: Trouble) -> bytes:
+        return dumps(envelope(trouble))
+
+
+def aim(fields: Fields, model: str, stream: bool) -> Fields:
+    """Sets the model, and asks every stream for its usage. Options of a stream mean nothing without one."""
+    aimed = fields | {"model": raw(model)}
+    aimed.pop(hints.FIELD, None)
+    if stream:
+        aimed["stream"] = raw(True)
+        aimed["stream_options"] = _with_usage(fields)
+    else:
+        aimed.pop("stream_options", None)
+        if get(fields, "stream"):
+            aimed["stream"] = raw(False)
+    return aimed
+
+
+def _with_usage(fields: Fields) -> msgspec.Raw:
+    options = get(fields, "stream_options") or {}
+    if options.get("include_usage") is True:
+        return fields["stream_options"]
+    return raw(options | {"include_usage": True})
+
+
+def _needs(fields: Fields, said: Mapping[str, Any]) -> set[str]:
+    """What an upstream's dialect must be able to say, as far as it does not stand in messages and tools."""
+    needs = set[str]()
+    if "functions" in fields and kind(fields["functions"]) == "array":
+        needs |= {"tools", "functions"}
+    if (whole(said, "n", 1, MOST_CHOICES) or 1) > 1:
+        needs.add("n")
+    if said.get("logprobs") or said.get("top_logprobs"):
+        needs.add("logprobs")
+    if said.get("audio") or "audio" in (said.get("modalities") or ()):
+        needs.add("audio")
+    if said.get("web_search_options") is not None:
+        needs.add("web_search")
+    if (format := said.get("response_format")) and format.get("type") in ("json_schema", "json_object"):
+        needs.add(format["type"])
+    return needs
+
+
+def _is_fixed(said: Mapping[str, Any]) -> bool:
+    """Whether the same request is meant to give the same answer."""
+    return said.get("temperature") == 0 and not said.get("store")

@@ -1,0 +1,212 @@
+"""`openai.embeddings`: texts or token ids → vectors.
+
+Source: the API reference of `POST /v1/embeddings`. In base64 a vector is its little-endian 32-bit floats.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from llmrouter.errors import InvalidRequest
+from llmrouter.types import (
+    Begin,
+    Encoded,
+    Event,
+    Facts,
+    Fault,
+    Fields,
+    Finish,
+    Frame,
+    Inputs,
+    Op,
+    Payload,
+    Request,
+    Result,
+    Spent,
+    Trouble,
+    Usage,
+    Wire,
+)
+
+from . import hints
+from .checks import Kinds, check_kinds, require, values, whole
+from .common import decode, dumps, get, loads, raw
+from .errors import envelope
+from .openai_answers import explains
+from .openai_inputs import count_tokens, read_inputs
+from .openai_usage import read_usage
+from .reader import AnswerReader
+
+NAME = "openai.embeddings"
+
+KINDS: Mapping[str, Kinds] = {
+    "model": ("string",),
+    "dimensions": ("number",),
+    "encoding_format": ("string",),
+    "user": ("string",),
+}
+
+LARGE = frozenset({"input"})
+_ELSEWHERE = frozenset({"model", "input", hints.FIELD})
+
+
+class Embeddings:
+    name = NAME
+    ops: frozenset[Op] = frozenset({"embed"})
+    paths: Mapping[str, Op] = {"/v1/embeddings": "embed"}
+    expresses = frozenset({"token_ids"})
+
+    def facts(self, op: Op, fields: Fields, headers: Mapping[str, str]) -> Facts:
+        require(fields, "model", "string")
+        require(fields, "input", "string", "array")
+        said = values(fields, LARGE)
+        check_kinds(said, KINDS)
+        whole(said, "dimensions", 1)
+        inputs = read_inputs(fields, "input")
+        own = hints.from_body(said)
+        return Facts(
+            op=op,
+            wire=Wire(NAME, False),
+            asked=said["model"],
+            hints=hints.hints(own, headers),
+            needs=frozenset({"token_ids"} if any(not isinstance(one, str) for one in inputs) else ()),
+            input_tokens=count_tokens(inputs),
+            max_output=0,
+            session=hints.session(own, headers),
+            replayable=True,
+        )
+
+    def decode(self, op: Op, fields: Fields) -> Payload:
+        """Options: dimensions, encoding_format, user; `extra` for all that is not of the API."""
+        said = {name: value for name, value in values(fields, _ELSEWHERE).items() if value is not None}
+        if "dimensions" in said:
+            said["dimensions"] = whole(said, "dimensions", 1)
+        options = {name: value for name, value in said.items() if name in KINDS}
+        extra = {name: value for name, value in said.items() if name not in KINDS}
+        return Inputs(read_inputs(fields, "input"), options | {"extra": extra} if extra else options)
+
+    def encode(self, op: Op, payload: Payload) -> Encoded:
+        if not isinstance(payload, Inputs):
+            raise InvalidRequest(f"{NAME} says inputs only")
+        options = dict(payload.options)
+        extra = options.pop("extra", {})
+        said = {name: value for name, value in options.items() if name in KINDS} | extra
+        fields = {"input": raw(payload.texts)} | {name: raw(value) for name, value in said.items()}
+        return Encoded(fields, tuple([name for name in options if name not in KINDS]))
+
+    def aim(self, fields: Fields, model: str, stream: bool) -> Fields:
+        aimed = fields | {"model": raw(model)}
+        aimed.pop(hints.FIELD, None)
+        return aimed
+
+    def reader(self, op: Op, stream: bool) -> AnswerReader:
+        return AnswerReader(NAME, False, EmbeddingsMeaning())
+
+    def writer(self, request: Request) -> EmbeddingsWriter:
+        return EmbeddingsWriter(request)
+
+    def refuse(self, trouble: Trouble) -> bytes:
+        return dumps(envelope(trouble))
+
+
+class Vectors(Sequence[list[float]]):
+    """The value of an embeddings `Result`: vectors in the order of the inputs, decoded when they are looked at.
+
+    An answer that is forwarded as it came is never looked at, and a thousand vectors take 50 ms to decode.
+    """
+
+    def __init__(self, vectors: Sequence[msgspec.Raw]) -> None:
+        self._vectors = vectors
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def __getitem__(self, at: Any) -> Any:
+        found = self._vectors[at]
+        return [floats(loads(one)) for one in found] if isinstance(at, slice) else floats(loads(found))
+
+
+class Embedding(msgspec.Struct, gc=False):
+    embedding: msgspec.Raw
+    index: int | None = None
+
+
+class Answer(msgspec.Struct, gc=False):
+    data: list[Embedding]
+    model: str | None = None
+    usage: dict[str, Any] | None = None
+
+
+_answers = msgspec.json.Decoder(Answer)
+
+
+class EmbeddingsMeaning:
+    def body(self, data: bytes) -> Sequence[Event]:
+        try:
+            answer = decode(_answers, data)
+        except msgspec.ValidationError:
+            return (Fault(data, malformed=not explains(loads(data))),)
+        in_order = sorted(enumerate(answer.data), key=lambda one: one[0] if one[1].index is None else one[1].index)
+        events: list[Event] = [Begin("", answer.model or "")]
+        events.append(Result(Vectors([one.embedding for _, one in in_order])))
+        if answer.usage:
+            events.append(Spent(read_usage(answer.usage)))
+        return [*events, Finish("stop")]
+
+    def event(self, data: bytes, name: str) -> Sequence[Event]:
+        return self.body(data)
+
+    def done(self) -> Sequence[Event]:
+        return ()
+
+
+class EmbeddingsWriter:
+    def __init__(self, request: Request) -> None:
+        self._base64 = get(request.fields, "encoding_format") == "base64"
+        self._model = request.facts.asked
+        self._vectors: Sequence[Sequence[float]] = ()
+        self._usage = Usage()
+        self._raw = b""
+
+    def write(self, frame: Frame, verbatim: bool) -> bytes:
+        self._raw = frame.raw if verbatim else b""
+        for event in frame.events:
+            match event:
+                case Begin(_, model):
+                    self._model = model or self._model
+                case Result(value):
+                    self._vectors = value
+                case Spent(usage):
+                    self._usage = usage
+        return b""
+
+    def fail(self, trouble: Trouble) -> bytes:
+        return dumps(envelope(trouble))
+
+    def end(self) -> bytes:
+        if self._raw:
+            return self._raw
+        tokens = self._usage.input + self._usage.cache_read
+        data = [
+            {"object": "embedding", "index": at, "embedding": pack(vector) if self._base64 else list(vector)}
+            for at, vector in enumerate(self._vectors)
+        ]
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return dumps({"object": "list", "data": data, "model": self._model, "usage": usage})
+
+
+def floats(vector: Any) -> list[float]:
+    """A vector, whichever of the two encodings it came in. Raises ValueError for what is none."""
+    if not isinstance(vector, str):
+        return list(vector)
+    data = base64.b64decode(vector)
+    return [value for (value,) in struct.iter_unpack("<f", data)]
+
+
+def pack(vector: Sequence[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -1,0 +1,197 @@
+"""Messages of Chat Completions ⇄ messages of a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+from llmrouter.errors import InvalidRequest
+from llmrouter.types import Image, Message, Part, Refusal, Text, Thought, ToolCall, ToolOutput
+
+from .common import dumps
+
+ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+_OUTPUTS = ("tool", "function")
+_READ = frozenset({"role", "content"})
+_READ_OUTPUT = _READ | {"tool_call_id", "name"}
+_READ_ASSISTANT = _READ | {"refusal", "tool_calls", "function_call", "reasoning_content", "reasoning"}
+
+
+# --- read
+
+
+def read_messages(wire: Any, extra: dict[str, Any]) -> tuple[Message, ...]:
+    """What a message cannot say goes into `extra` by its place. Raises InvalidRequest."""
+    return tuple([_message(one, place, extra) for place, one in each(wire, "messages")])
+
+
+def _message(wire: Any, place: str, extra: dict[str, Any]) -> Message:
+    role = as_object(wire, place).get("role")
+    content = wire.get("content")
+    if role in _OUTPUTS:
+        leave(wire, _READ_OUTPUT, place, extra)
+        output = tuple([part for part in _parts(content, place, extra) if isinstance(part, Text | Image)])
+        return Message("user", (ToolOutput(_output_id(wire, place), output),))
+    if role == "assistant":
+        leave(wire, _READ_ASSISTANT, place, extra)
+        return Message("assistant", tuple(_assistant(wire, place, extra)))
+    if not isinstance(role, str) or role not in ROLES:
+        raise InvalidRequest(f"{place}.role is {role!r}, which no dialect knows", param=f"{place}.role")
+    leave(wire, _READ, place, extra)
+    return Message(ROLES[role], tuple(_parts(content, place, extra)))
+
+
+def _assistant(wire: Mapping[str, Any], place: str, extra: dict[str, Any]) -> Iterator[Part]:
+    if thought := wire.get("reasoning_content") or wire.get("reasoning"):
+        yield Thought(_as_text(thought, f"{place}.reasoning_content"))
+    yield from _parts(wire.get("content"), place, extra)
+    if refusal := wire.get("refusal"):
+        yield Refusal(_as_text(refusal, f"{place}.refusal"))
+    for at, call in each(wire.get("tool_calls"), f"{place}.tool_calls"):
+        if as_object(call, at).get("type", "function") == "function":
+            yield _call(call.get("id"), call.get("function"), at)
+        else:
+            extra[at] = call
+    if function := wire.get("function_call"):
+        at = f"{place}.function_call"
+        yield _call(as_object(function, at).get("name"), function, at)
+
+
+def _parts(content: Any, place: str, extra: dict[str, Any]) -> Iterator[Part]:
+    if isinstance(content, str):
+        yield Text(content)
+        return
+    for at, part in each(content, f"{place}.content"):
+        match as_object(part, at).get("type"):
+            case "text":
+                leave(part, ("type", "text"), at, extra)
+                yield Text(_as_text(part.get("text"), f"{at}.text"))
+            case "image_url":
+                leave(part, ("type", "image_url"), at, extra)
+                yield _image(part.get("image_url"), f"{at}.image_url")
+            case "refusal":
+                yield Refusal(_as_text(part.get("refusal"), f"{at}.refusal"))
+            case other:
+                extra[f"{at}.{other}"] = part
+
+
+def _image(wire: Any, place: str) -> Image:
+    if isinstance(wire, str):
+        return Image(wire)
+    url = _as_text(as_object(wire, place).get("url"), f"{place}.url")
+    return Image(url, _as_text(wire.get("detail") or "", f"{place}.detail"))
+
+
+def _call(id: Any, function: Any, place: str) -> ToolCall:
+    said = as_object(function, f"{place}.function")
+    arguments = said.get("arguments")
+    if not isinstance(arguments, str):
+        arguments = dumps(arguments or {}).decode()
+    return ToolCall(_as_text(id, f"{place}.id"), _as_text(said.get("name"), f"{place}.function.name"), arguments)
+
+
+def _output_id(wire: Mapping[str, Any], place: str) -> str:
+    """A `function` message names the function: the calls of that old form have no id but the name."""
+    return _as_text(wire.get("tool_call_id") or wire.get("name"), f"{place}.tool_call_id")
+
+
+def each(wire: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """The members of a list with their places. Raises InvalidRequest for what is no list; null is an empty one."""
+    if wire is not None and not isinstance(wire, list):
+        raise InvalidRequest(f"{place} must be array", param=place, code="invalid_type")
+    return ((f"{place}[{at}]", one) for at, one in enumerate(wire or ()))
+
+
+def as_object(value: Any, place: str) -> Mapping[str, Any]:
+    """Raises InvalidRequest for what is no object."""
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{place} must be object", param=place, code="invalid_type")
+    return value
+
+
+def leave(wire: Mapping[str, Any], read: Iterable[str], place: str, extra: dict[str, Any]) -> None:
+    """Put what was not read into `extra`."""
+    for name, value in wire.items():
+        if name not in read and value is not None:
+            extra[f"{place}.{name}"] = value
+
+
+def _as_text(value: Any, place: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{place} must be string", param=place, code="invalid_type")
+    return value
+
+
+# --- written
+
+
+def write_messages(messages: Iterable[Message], dropped: list[str]) -> list[dict[str, Any]]:
+    """One message may become several: every tool output is a message of its own, and holds text only."""
+    written: list[dict[str, Any]] = []
+    for message in messages:
+        parts = list(message.parts)
+        for output in [part for part in parts if isinstance(part, ToolOutput)]:
+            parts.remove(output)
+            written.append(_written_output(output, dropped))
+            parts.extend([part for part in output.content if isinstance(part, Image)])
+        if message.role == "assistant":
+            written.append(_written_assistant(parts, dropped))
+        elif parts or not message.parts:
+            written.append({"role": message.role, "content": _content(parts, dropped)})
+    return written
+
+
+def _written_output(output: ToolOutput, dropped: list[str]) -> dict[str, Any]:
+    if output.error:
+        dropped.append("messages.tool_output.error")
+    texts = [part for part in output.content if isinstance(part, Text)]
+    return {"role": "tool", "tool_call_id": output.id, "content": _content(texts, dropped)}
+
+
+def _written_assistant(parts: Iterable[Part], dropped: list[str]) -> dict[str, Any]:
+    parts = list(parts)
+    said = [part for part in parts if isinstance(part, Text | Image)]
+    calls = [part for part in parts if isinstance(part, ToolCall)]
+    thoughts = [part for part in parts if isinstance(part, Thought)]
+    refusals = [part.text for part in parts if isinstance(part, Refusal)]
+    message: dict[str, Any] = {"role": "assistant", "content": _content(said, dropped) if said else None}
+    if not said and not calls and not refusals:
+        message["content"] = ""
+    if thoughts:
+        message["reasoning_content"] = "".join([thought.text for thought in thoughts])
+        dropped.extend(["messages.thought.signature"] if any(one.signature for one in thoughts) else ())
+    if refusals:
+        message["refusal"] = "".join(refusals)
+    if calls:
+        message["tool_calls"] = [_written_call(call) for call in calls]
+    return message
+
+
+def _written_call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _content(parts: Iterable[Part], dropped: list[str]) -> str | list[dict[str, Any]]:
+    """A string where one says it all: many compatible upstreams know nothing else."""
+    parts = list(parts)
+    if not parts:
+        return ""
+    if len(parts) == 1 and isinstance(parts[0], Text):
+        return parts[0].text
+    return [one for part in parts if (one := _written_part(part, dropped)) is not None] or ""
+
+
+def _written_part(part: Part, dropped: list[str]) -> dict[str, Any] | None:
+    match part:
+        case Text(text):
+            return {"type": "text", "text": text}
+        case Image(url, detail):
+            return {"type": "image_url", "image_url": {"url": url} | ({"detail": detail} if detail else {})}
+    dropped.append(f"messages.{type(part).__name__.lower()}")
+    return None

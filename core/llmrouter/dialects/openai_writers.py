@@ -1,0 +1,203 @@
+"""Events → chunks and bodies of Chat Completions. Completions differ in what a choice looks like."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from llmrouter.types import (
+    Begin,
+    Event,
+    Finish,
+    Frame,
+    Refusal,
+    Request,
+    Spent,
+    Text,
+    Thought,
+    ToolArgs,
+    ToolStart,
+    Trouble,
+    Usage,
+)
+
+from .common import dumps, get
+from .errors import envelope
+from .fold import Fold
+from .openai_usage import write_usage
+
+_NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')  # quotes inside a JSON string are escaped
+
+
+def wants_usage(request: Request) -> bool:
+    """Whether the client asked for the chunk that tells the usage of a stream."""
+    options = get(request.fields, "stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
+
+
+class StreamWriter:
+    """Chunks of one answer: one id, one `created`, one model, calls counted from 0."""
+
+    object = "chat.completion.chunk"
+    prefix = "chatcmpl-"
+
+    def __init__(self, request: Request) -> None:
+        self._asked = wants_usage(request)
+        self._created = int(request.facts.at)
+        self._id, self._model = f"{self.prefix}{request.facts.id}", request.facts.asked
+        self._begun = self._opened = self._told = False
+        self._usage: Usage | None = None
+        self._calls: dict[str, int] = {}  # id → index
+        self._bare: set[str] = set()  # calls without arguments so far
+
+    def write(self, frame: Frame, verbatim: bool) -> bytes:
+        for event in frame.events:
+            self._follow(event)
+        if verbatim:
+            return self._own(frame)
+        return b"".join([self._encoded(event) for event in frame.events])
+
+    def fail(self, trouble: Trouble) -> bytes:
+        return b"data: " + dumps(envelope(trouble)) + b"\n\n"
+
+    def end(self) -> bytes:
+        """The usage where it was asked for and not told yet, and the end mark."""
+        done = b"data: [DONE]\n\n"
+        if not self._asked or self._told or self._usage is None:
+            return done
+        return self._event([], write_usage(self._usage)) + done
+
+    def _follow(self, event: Event) -> None:
+        """Kept also of verbatim frames: another upstream may have to go on from here."""
+        if isinstance(event, ToolStart):
+            self._calls.setdefault(event.id, len(self._calls))
+            self._bare.add(event.id)
+        elif isinstance(event, ToolArgs):
+            self._bare.discard(event.id)
+        elif isinstance(event, Spent):
+            self._usage = event.usage
+        elif isinstance(event, Begin) and not self._begun:
+            self._begun = True
+            self._id, self._model = event.id or self._id, event.model or self._model
+
+    def _own(self, frame: Frame) -> bytes:
+        """The upstream's bytes, without the usage that the router asked for and the client did not."""
+        events = frame.events
+        self._opened = self._opened or bool(events)
+        spent = bool(events) and isinstance(events[-1], Spent)
+        if self._asked:
+            self._told = self._told or spent
+            return frame.raw
+        if spent and _NO_CHOICES.search(frame.raw):
+            return b""
+        return frame.raw.replace(b',"usage":null', b"")
+
+    def _encoded(self, event: Event) -> bytes:
+        choices = self._choices(event)
+        if not choices:
+            return b""
+        opening = b"" if self._opened else self._open()
+        self._opened = True
+        return opening + b"".join([self._event([choice]) for choice in choices])
+
+    def _open(self) -> bytes:
+        return self._event([_choice({"role": "assistant", "content": ""})])
+
+    def _choices(self, event: Event) -> list[dict[str, Any]]:
+        """The choices, one for each chunk, by which an event is said."""
+        match event:
+            case Text(text):
+                return [_choice({"content": text})] if text else []
+            case Thought(text):
+                return [_choice({"reasoning_content": text})] if text else []
+            case ToolStart(id, name):
+                function = {"name": name, "arguments": ""}
+                return [self._call(id, {"id": id, "type": "function", "function": function})]
+            case ToolArgs(id, json) if id in self._calls:
+                return [self._call(id, {"function": {"arguments": json}})]
+            case Refusal(text):
+                return [_choice({"refusal": text})]
+            case Finish(reason):
+                return self._finish(reason)
+        return []
+
+    def _finish(self, reason: str) -> list[dict[str, Any]]:
+        """A call without arguments gets an empty object: clients parse them."""
+        bare = [self._call(id, {"function": {"arguments": "{}"}}) for id in self._calls if id in self._bare]
+        if reason == "stop" and self._calls:
+            reason = "tool_calls"
+        return [*bare, _choice({}, reason)]
+
+    def _call(self, id: str, said: dict[str, Any]) -> dict[str, Any]:
+        return _choice({"tool_calls": [{"index": self._calls[id]} | said]})
+
+    def _event(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> bytes:
+        chunk = {
+            "id": self._id,
+            "object": self.object,
+            "created": self._created,
+            "model": self._model,
+            "choices": choices,
+        }
+        if self._asked:
+            chunk["usage"] = usage
+        return b"data: " + dumps(chunk) + b"\n\n"
+
+
+class PlainWriter:
+    """One body, returned by `end`. Folding a stream keeps choice 0, and no logprobs."""
+
+    object = "chat.completion"
+    prefix = "chatcmpl-"
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._fold = Fold()
+        self._raw = b""
+
+    def write(self, frame: Frame, verbatim: bool) -> bytes:
+        if verbatim and not frame.wire.stream:
+            self._raw = frame.raw
+            return b""
+        for event in frame.events:
+            self._fold.add(event)
+        return b""
+
+    def fail(self, trouble: Trouble) -> bytes:
+        return dumps(envelope(trouble))
+
+    def end(self) -> bytes:
+        if self._raw:
+            return self._raw
+        facts, fold = self._request.facts, self._fold
+        begin = fold.begin or Begin("", "")
+        body: dict[str, Any] = {
+            "id": begin.id or f"{self.prefix}{facts.id}",
+            "object": self.object,
+            "created": int(facts.at),
+            "model": begin.model or facts.asked,
+            "choices": [{"index": 0, "logprobs": None} | self._choice(fold)],
+        }
+        return dumps(body | {"usage": write_usage(fold.usage)} if fold.usage else body)
+
+    def _choice(self, fold: Fold) -> dict[str, Any]:
+        refusal = "".join(fold.refusals) or None
+        text = "".join(fold.texts)
+        silent = bool(fold.calls or refusal)
+        message: dict[str, Any] = {"role": "assistant", "content": text or (None if silent else "")}
+        message["refusal"] = refusal
+        if fold.thoughts:
+            message["reasoning_content"] = "".join(fold.thoughts)
+        if fold.calls:
+            message["tool_calls"] = [_called(id, *call) for id, call in fold.calls.items()]
+        reason = "tool_calls" if fold.calls and fold.reason == "stop" else fold.reason
+        return {"message": message, "finish_reason": reason}
+
+
+def _choice(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+
+
+def _called(id: str, name: str, arguments: list[str]) -> dict[str, Any]:
+    function = {"name": name, "arguments": "".join(arguments) or "{}"}
+    return {"id": id, "type": "function", "function": function}

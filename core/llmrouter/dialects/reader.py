@@ -1,0 +1,116 @@
+"""Upstream bytes → frames, whichever of its two shapes the answer has.
+
+What comes decides, not what was asked for: some upstreams answer a request for a stream with one body, and
+the other way round. An answer that begins with a brace, a bracket, a quote or a tag is one body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from llmrouter.types import Event, Fault, Frame, Wire
+
+from . import sse
+from .common import BOM
+
+END_MARK = b"[DONE]"
+
+_BODY_BEGINS = b'{[<"'
+_SHOWN = 4096  # bytes of an unreadable answer that are kept
+
+
+class Meaning(Protocol):
+    """What the JSON of a dialect means, one per answer. Raises ValueError for what it cannot read."""
+
+    def event(self, data: bytes, name: str) -> Sequence[Event]: ...
+    def body(self, data: bytes) -> Sequence[Event]: ...
+    def done(self) -> Sequence[Event]:
+        """The end mark was seen."""
+        ...
+
+
+class AnswerReader:
+    """The reader of every dialect whose answers are one JSON body or server-sent events.
+
+    A frame's bytes are those that came; an event at the very end of a stream gets the blank line it lacks,
+    and one that was cut there gives no frame at all.
+    """
+
+    def __init__(self, dialect: str, stream: bool, meaning: Meaning, limit: int = sse.MAX_EVENT) -> None:
+        self._stream, self._plain = Wire(dialect, True), Wire(dialect, False)
+        self._asked = self._stream if stream else self._plain
+        self._shape: Wire | None = None  # not known yet: nothing but white space came
+        self._meaning = meaning
+        self._events = sse.Events(limit)
+        self._body = bytearray()
+        self._limit = limit
+        self._spoke = False  # an event with data was seen
+        self._over = False
+
+    def feed(self, data: bytes) -> list[Frame]:
+        if self._over:
+            return []
+        if self._shape is self._stream and self._spoke:
+            return self._cut(data)
+        self._body += data
+        if self._shape is None:
+            self._shape = self._recognise()
+            data = bytes(self._body)
+        if self._shape is self._stream:
+            del self._body[_SHOWN:]
+            return self._cut(data)
+        return self._too_long(self._plain) if len(self._body) > self._limit else []
+
+    def end(self) -> list[Frame]:
+        if self._over:
+            return []
+        self._over = True
+        shape = self._shape or self._asked
+        if shape is self._stream:
+            return self._tail()
+        body = bytes(self._body)
+        try:
+            events = tuple(self._meaning.body(body))
+        except (ValueError, RecursionError):
+            events = (Fault(body[:_SHOWN], malformed=True),)
+        return [Frame(self._plain, body, events)]
+
+    def _recognise(self) -> Wire | None:
+        if BOM.startswith(self._body):
+            return None
+        first = self._body.removeprefix(BOM).lstrip()[:1]
+        if not first:
+            return None
+        return self._plain if first in _BODY_BEGINS else self._stream
+
+    def _cut(self, data: bytes) -> list[Frame]:
+        frames = [frame for event in self._events.feed(data) if (frame := self._frame(event))]
+        return frames + self._too_long(self._stream) if self._events.overflown else frames
+
+    def _frame(self, event: sse.Event, whole: bool = True) -> Frame | None:
+        raw, data, name = event
+        if data is None:
+            return Frame(self._stream, raw, ())
+        self._spoke = True
+        if data == END_MARK:
+            last = tuple(self._meaning.done())
+            return Frame(self._stream, b"", last) if last else None
+        try:
+            return Frame(self._stream, raw, tuple(self._meaning.event(data, name)))
+        except (ValueError, RecursionError):
+            return Frame(self._stream, raw, (Fault(data[:_SHOWN], malformed=True),)) if whole else None
+
+    def _tail(self) -> list[Frame]:
+        """What follows the last blank line. Bytes without any data or comment were no stream: an error page."""
+        event = self._events.end()
+        frame = self._frame(event, whole=False) if event else None
+        frames = [frame] if frame else []
+        start = self._body.removeprefix(BOM).lstrip()
+        if self._spoke or not start or start.startswith(b":"):
+            return frames
+        return [*frames, Frame(self._stream, b"", (Fault(bytes(self._body), malformed=True),))]
+
+    def _too_long(self, wire: Wire) -> list[Frame]:
+        self._over, self._body = True, bytearray()
+        return [Frame(wire, b"", (Fault(b"", malformed=True),))]

@@ -1,0 +1,82 @@
+"""Bytes → server-sent events, by the WHATWG grammar, each with the very bytes it came in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .common import BOM
+
+MAX_EVENT = 64 * 1024 * 1024
+"""Bytes of one event, or of one plain body; a longer one is not waited for."""
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_OVERLAP = 3  # bytes of a blank line that may stand at the end of what was searched before
+
+
+Event = tuple[bytes, bytes | None, str]
+"""Raw bytes, data and name; the data is None where there is none: in a comment, a blank line."""
+
+
+class Events:
+    """Cuts a stream into events. Any split of the bytes gives the same events."""
+
+    def __init__(self, limit: int = MAX_EVENT) -> None:
+        self.overflown = False
+        self._limit = limit
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[Event]:
+        if self.overflown:
+            return []
+        if not self._rest and 0 <= data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:
+            return [_event(data)]  # one whole event, as most upstreams send them
+        buffer: bytes | bytearray = data
+        searched = 0
+        if self._rest:
+            searched = max(0, len(self._rest) - _OVERLAP)
+            self._rest += data
+            buffer = self._rest
+        events, start = [], 0
+        for end in _cuts(buffer, searched):
+            events.append(_event(bytes(buffer[start:end])))
+            start = end
+        if start or buffer is data:
+            self._rest = bytearray(buffer[start:])
+        if len(self._rest) > self._limit:
+            self.overflown, self._rest = True, bytearray()
+        return events
+
+    def end(self) -> Event | None:
+        """What stands after the last blank line, closed as if one had followed."""
+        rest, self._rest = bytes(self._rest), bytearray()
+        if not rest:
+            return None
+        return _event(rest + (b"\n" if rest.endswith((b"\n", b"\r")) else b"\n\n"))
+
+
+def _cuts(buffer: bytes | bytearray, at: int) -> Iterator[int]:
+    """Where events end. A last CR waits: an LF behind it would belong to the same line end."""
+    if b"\r" not in buffer:
+        while (end := buffer.find(b"\n\n", at) + 2) > 1:
+            yield end
+            at = end
+        return
+    for found in _BLANK_LINE.finditer(buffer, at):
+        if found.end() < len(buffer) or buffer.endswith(b"\n"):
+            yield found.end()
+
+
+def _event(raw: bytes) -> Event:
+    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
+        return raw, raw[6:-2], ""
+    lines: list[bytes] = []
+    name = ""
+    for line in _LINE_END.split(raw.removeprefix(BOM)):
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            lines.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.removeprefix(b" ").decode(errors="replace")
+    return raw, b"\n".join(lines) if lines else None, name

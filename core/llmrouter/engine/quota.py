@@ -1,0 +1,269 @@
+"""Quota as one worker holds it: slices lent by the store and spent here without asking again.
+
+What is taken is reported in batches, well before the slice it came from ends, and corrected by a delta when its
+request ends. So the store never takes back what was spent, and what it lent to a worker that died comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Literal
+
+from llmrouter.protocols import Clock, QuotaStore, Reservation
+from llmrouter.types import Ask, Bucket, Exhausted, Sighting, Unit
+
+from .holding import CLOSE, MARGIN, Holdings
+
+PERIOD = 0.2
+"""Seconds between two reports to the store."""
+LOOK = 1.0
+"""Seconds between two questions how much is left, and between two signs of life."""
+PATIENCE = 0.5
+"""Seconds that the store may take to answer."""
+REST = 5.0
+"""Seconds for which a store that failed is left alone."""
+TRIES = 8
+FORGET = 600.0
+"""Seconds after which a bucket that nobody looks at is forgotten."""
+
+log = logging.getLogger("llmrouter.quota")
+
+
+class Nothing:
+    """The reservation of a request without limits."""
+
+    def close(self, spent: Mapping[Unit, float] | None) -> None:
+        pass
+
+
+NOTHING = Nothing()
+
+
+class Taken:
+    """A reservation: owned by whoever asked, closed exactly once; closing never waits."""
+
+    __slots__ = ("_asks", "_quota", "_since")
+
+    def __init__(self, quota: Quota, asks: Sequence[Ask], since: float) -> None:
+        self._quota: Quota | None = quota
+        self._asks, self._since = asks, since
+
+    def close(self, spent: Mapping[Unit, float] | None) -> None:
+        """Book what was spent, by unit, and give the rest back. None: unknown, the estimate stands."""
+        quota, self._quota = self._quota, None
+        if quota is None:
+            raise AssertionError("a reservation is closed once")
+        quota._close(self._asks, spent, self._since)
+
+
+class Quota:
+    """Reserves for requests. `fail` says what becomes of them while the store cannot be reached.
+
+    open: they are let through, and what they spend is booked when the store is back.
+    """
+
+    def __init__(self, store: QuotaStore, clock: Clock, fail: Literal["open", "closed"]) -> None:
+        self._store, self._clock, self._fail = store, clock, fail
+        self._holdings = Holdings()
+        self._sightings: list[Sighting] = []
+        self._store_lock = asyncio.Lock()
+        self._trouble = ""
+        self._rests_until = self._reported = self._looked = self._swept = clock()
+
+    @property
+    def state(self) -> str:
+        """ "ok", or what is wrong with the store."""
+        return self._trouble or "ok"
+
+    # ---- requests -------------------------------------------------------------------------------
+
+    async def reserve(self, asks: Sequence[Ask]) -> Reservation | Exhausted:
+        """Take all that is asked, or nothing. Waits only when what this worker holds is not enough."""
+        if not asks:
+            return NOTHING
+        return self._take(asks) or self._refused(asks) or await self._ask(asks)
+
+    def headroom(self, buckets: Sequence[Bucket]) -> float:
+        """0…1: what is left of the tightest, from what this worker knows."""
+        if not buckets:
+            return 1.0
+        now, holdings = self._clock(), self._holdings
+        least = min(holdings[bucket].share(now) for bucket in buckets)
+        return min(1.0, max(0.0, least))
+
+    def sight(self, sightings: Sequence[Sighting]) -> None:
+        """Take in limits as a provider states them. Of buckets that nobody declared they mean nothing."""
+        now = self._clock()
+        for sighting in sightings:
+            found = self._holdings.meant(sighting)
+            for holding in found:
+                holding.sight(sighting, now)
+            if found:
+                self._sightings.append(sighting)
+
+    def _take(self, asks: Sequence[Ask]) -> Reservation | None:
+        now, holdings, found = self._clock(), self._holdings, []
+        for ask in asks:
+            holding = holdings[ask.bucket]
+            if not holding.covers(ask.amount, now):
+                return None
+            found.append(holding)
+        for holding, ask in zip(found, asks, strict=True):
+            holding.take(ask.amount)
+        return Taken(self, asks, now)
+
+    def _refused(self, asks: Sequence[Ask]) -> Exhausted | None:
+        now = self._clock()
+        for ask in asks:
+            holding = self._holdings[ask.bucket]
+            if holding.refuses(holding.short(ask.amount), now):
+                return holding.refusal
+        return None
+
+    def _close(self, asks: Sequence[Ask], spent: Mapping[Unit, float] | None, since: float) -> None:
+        now, holdings = self._clock(), self._holdings
+        for ask in asks:
+            used = ask.amount if spent is None else spent.get(ask.bucket.unit, 0.0)
+            if ask.bucket.unit == "concurrent":
+                used = 0.0
+            holdings[ask.bucket].close(ask.amount, used, since, now)
+
+    # ---- asking the store -----------------------------------------------------------------------
+
+    async def _ask(self, asks: Sequence[Ask]) -> Reservation | Exhausted:
+        """One at a time: who had to wait may find what it needs, or that the store has failed."""
+        try:
+            async with self._store_lock, asyncio.timeout(PATIENCE):
+                if not self._resting():
+                    return await self._grant(asks)
+        except Exception as error:
+            self._failed(error)
+        return self._without_store(asks)
+
+    async def _grant(self, asks: Sequence[Ask]) -> Reservation | Exhausted:
+        for _ in range(TRIES):
+            if taken := self._take(asks) or self._refused(asks):
+                return taken
+            await self._correct()
+            holdings, before = self._holdings, self._clock()
+            short = [
+                Ask(a.bucket, missing) for a in asks if (missing := holdings[a.bucket].short(a.amount)) > CLOSE
+            ]
+            answer = await self._store.grant(short)
+            self._answered()
+            if isinstance(answer, Exhausted):
+                amount = next(ask.amount for ask in short if ask.bucket == answer.bucket)
+                holdings[answer.bucket].refuse(amount, answer, self._clock())
+                return answer
+            for ask, amount in zip(short, answer.amounts, strict=True):
+                holdings[ask.bucket].add(amount, before + answer.ttl - min(MARGIN, answer.ttl / 2))
+        raise RuntimeError("the quota store grants less than it was asked for, or too late")
+
+    def _without_store(self, asks: Sequence[Ask]) -> Reservation | Exhausted:
+        now = self._clock()
+        if self._fail == "closed":
+            return Exhausted(asks[0].bucket, max(self._rests_until, now + PERIOD))
+        for ask in asks:
+            self._holdings[ask.bucket].covers(ask.amount, now)
+            self._holdings[ask.bucket].take(ask.amount)
+        return Taken(self, asks, now)
+
+    def _resting(self) -> bool:
+        return bool(self._trouble) and self._clock() < self._rests_until
+
+    def _failed(self, error: Exception) -> None:
+        trouble = f"no answer: {type(error).__name__}"  # its text may hold an address with a password
+        if not self._trouble:
+            log.warning("the quota store failed (fail: %s): %s", self._fail, trouble)
+        self._trouble, self._rests_until = trouble, self._clock() + REST
+
+    def _answered(self) -> None:
+        if self._trouble:
+            log.info("the quota store answers again")
+        self._trouble = ""
+
+    # ---- telling the store ----------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Report what was spent, until cancelled."""
+        while True:
+            await asyncio.sleep(PERIOD)
+            if not self._resting():
+                await self._report()
+
+    async def aclose(self) -> None:
+        """Report what is left and give all slices back; in bounded time."""
+        with suppress(Exception):
+            async with asyncio.timeout(PATIENCE), self._store_lock:
+                unspent = {bucket: held.drop() for bucket, held in self._holdings.items() if held.free > CLOSE}
+                await self._settle(unspent)
+                await self._correct()
+
+    async def _report(self) -> None:
+        try:
+            async with self._store_lock, asyncio.timeout(PATIENCE):
+                await self._settle({})
+                await self._correct()
+                await self._look()
+        except Exception as error:
+            self._failed(error)
+
+    async def _settle(self, unspent: Mapping[Bucket, float]) -> None:
+        """Tell what was spent. What a failed call held is told again; a refund is rather lost than given twice."""
+        now, spent = self._clock(), self._pending()
+        if not (spent or unspent or self._trouble or self._sign_of_life_due(now)):
+            return
+        try:
+            await self._store.settle(spent, unspent)
+        except BaseException:
+            for bucket, amount in spent.items():
+                if amount > 0 or bucket.unit == "concurrent":
+                    self._holdings[bucket].pending += amount
+            raise
+        self._reported = now
+        self._answered()
+
+    def _pending(self) -> dict[Bucket, float]:
+        now, spent = self._clock(), {}
+        for bucket, holding in self._holdings.items():
+            if now >= holding.until:
+                holding.turn(now)
+            if abs(holding.pending) > CLOSE:
+                spent[bucket], holding.pending = holding.pending, 0.0
+        return spent
+
+    def _sign_of_life_due(self, now: float) -> bool:
+        if now - self._reported < LOOK:
+            return False
+        return any(held.out > 0 for bucket, held in self._holdings.items() if bucket.unit == "concurrent")
+
+    async def _correct(self) -> None:
+        """Hand on what providers said: before anything is asked for, and after what was spent is told."""
+        if not self._sightings:
+            return
+        await self._settle({})
+        sightings, self._sightings = self._sightings, []
+        try:
+            await self._store.correct(sightings)
+        except BaseException:
+            self._sightings = sightings + self._sightings
+            raise
+
+    async def _look(self) -> None:
+        """Ask how much is left of what somebody looked at; forget what nobody looks at."""
+        now = self._clock()
+        if now - self._looked < LOOK:
+            return
+        self._looked = now
+        seen = [bucket for bucket, holding in self._holdings.items() if holding.seen]
+        for bucket in seen:
+            self._holdings[bucket].seen = False
+        if seen:
+            for bucket, gone in (await self._store.usage(seen)).items():
+                self._holdings[bucket].know(gone)
+        if now - self._swept >= FORGET:
+            self._swept = now
+            self._holdings.forget()

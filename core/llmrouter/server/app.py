@@ -1,0 +1,192 @@
+"""The ASGI app: dictionaries of paths, no framework, no middleware.
+
+A path that a dialect serves goes the short way of `_call`; all others are looked up afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+from msgspec.structs import replace
+
+from llmrouter.errors import InvalidRequest
+from llmrouter.protocols import ASGIReceive, ASGIScope, ASGISend
+from llmrouter.types import Trouble
+
+from .answers import Answer, Refused, invalid, refusal, said, send_answer, trouble
+from .auth import Keys
+from .connection import Connection, Gone, Running
+from .door import Route, body_of, request_of
+from .needs import Router, World
+from .pages import Pages
+
+CLOSE = {"connection": "close"}
+READING = ("GET", "HEAD")
+NO = ("false", "0", "no")
+BUSY = trouble(503, "router_overloaded", "Too many requests are under way here.", "overloaded", 1.0)
+STOPPING = trouble(503, "router_stopping", "This router is shutting down.", "overloaded", 1.0)
+BROKEN = trouble(500, "internal_error", "This router failed; its log says more.", "internal")
+TOO_SLOW = trouble(408, "request_timeout", "The body did not arrive in time.")
+NOT_FOUND = trouble(404, "not_found", "Nothing is served at this path.")
+WRONG_METHOD = trouble(405, "method_not_allowed", "This path is served, but not for this method.")
+NO_SOCKETS = trouble(426, "upgrade_required", "WebSockets are not served; send the same request with POST.")
+
+log = logging.getLogger("llmrouter.server")
+
+
+def create_app(router: Router) -> App:
+    """The ASGI app of a router. Whoever makes it opens and closes the router."""
+    return App(router)
+
+
+class App:
+    """One router over HTTP."""
+
+    def __init__(self, router: Router) -> None:
+        self.running = Running()
+        self._router = router
+        self._random = random.Random()
+        self._started = int(router.clock())
+        self._enter(router.world)
+
+    def _enter(self, world: World) -> None:
+        """Make what follows from a configuration; again when it was swapped."""
+        self._world = world
+        self._settings = self._router.settings.server
+        self._keys = Keys(self._settings)
+        self._pages = Pages(self._router, self._keys, self._started)
+        self._routes = {
+            path: Route(dialect, op) for dialect in world.dialects.values() for path, op in dialect.paths.items()
+        }
+
+    async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
+        if scope["type"] != "http":
+            await _other_protocol(scope, receive, send)
+            return
+        if self._router.world is not self._world:
+            self._enter(self._router.world)
+        route = self._routes.get(scope["path"])
+        if route is not None and scope["method"] == "POST":
+            await self._call(route, scope, receive, send)
+        else:
+            await self._elsewhere(scope, receive, send)
+
+    # ---- a request for a model
+
+    async def _call(self, route: Route, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connection = Connection(receive, send, task, self._id())
+        self.running.add(connection)
+        try:
+            await self._serve(route, scope, connection)
+        except Refused as refused:
+            await self._refuse(route, scope, connection, refused.trouble, refused.close)
+        except InvalidRequest as error:
+            await self._refuse(route, scope, connection, invalid(error))
+        except Gone:
+            return
+        except asyncio.CancelledError:
+            if not connection.end:
+                raise
+            task.uncancel()
+            await self._cut(route, scope, connection)
+        except Exception:
+            log.exception("%s failed", connection.id)
+            await self._refuse(route, scope, connection, BROKEN)
+        finally:
+            self.running.discard(connection)
+
+    async def _serve(self, route: Route, scope: ASGIScope, connection: Connection) -> None:
+        world = self._world
+        headers = _headers(scope)
+        client = self._keys.check(headers, scope["query_string"])
+        if len(self.running) > self._settings.max_concurrency:
+            raise Refused(BUSY, close=True)
+        body = await body_of(connection, headers, self._settings)
+        request = request_of(route, body, headers, client, connection.id, self._router.clock())
+        connection.request = request
+        if request.facts.hints.get("dry-run", "false") not in NO:
+            await connection.answer(said(await self._router.engine.preview(request, world)))
+            return
+        await self._router.engine.serve(request, world, connection)
+        await connection.finish()
+
+    async def _cut(self, route: Route, scope: ASGIScope, connection: Connection) -> None:
+        """The last words to a client whose request was ended here."""
+        if connection.end == "slow":
+            await self._refuse(route, scope, connection, TOO_SLOW, close=True)
+        elif connection.end == "stopping":
+            await self._refuse(route, scope, connection, STOPPING)
+
+    async def _refuse(
+        self, route: Route, scope: ASGIScope, connection: Connection, what: Trouble, close: bool = False
+    ) -> None:
+        """Say what is wrong: as a status, or in band where the answer has begun to flow."""
+        what = replace(what, request_id=connection.id)
+        if connection.started:
+            assert connection.request is not None
+            await connection.write(route.dialect.writer(connection.request).fail(what))
+            await connection.finish()
+            return
+        if connection.request is None:
+            log.info("refused %s %s: %d %s", connection.id, scope["path"], what.status, what.code)
+        await connection.answer(refusal(what, route.dialect, CLOSE if close else None))
+
+    # ---- everything else
+
+    async def _elsewhere(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
+        headers = _headers(scope)
+        try:
+            for prefix, page in self._router.pages:
+                if scope["path"] == prefix or scope["path"].startswith(f"{prefix}/"):
+                    self._pages.operator(scope, headers)
+                    await page({**scope, "root_path": scope.get("root_path", "") + prefix}, receive, send)
+                    return
+            answer = await self._answer(scope, headers)
+        except Refused as refused:
+            answer = refusal(refused.trouble)
+        await send_answer(send, answer, self._id())
+
+    async def _answer(self, scope: ASGIScope, headers: dict[str, str]) -> Answer:
+        if headers.get("upgrade", "").lower() == "websocket":
+            return refusal(NO_SOCKETS, None, {"upgrade": "HTTP/1.1", **CLOSE})
+        if route := self._routes.get(scope["path"]):
+            return refusal(WRONG_METHOD, route.dialect, {"allow": "POST"})
+        page = self._pages.find(scope["path"])
+        if page is None:
+            return refusal(NOT_FOUND)
+        if scope["method"] not in READING:
+            return refusal(WRONG_METHOD, None, {"allow": ", ".join(READING)})
+        return await page(scope, headers)
+
+    def _id(self) -> str:
+        return f"req_{self._random.getrandbits(64):016x}"
+
+
+def _headers(scope: ASGIScope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+async def _other_protocol(scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
+    if scope["type"] == "websocket":
+        await _refuse_socket(scope, receive, send)
+        return
+    ended = False
+    while not ended:  # lifespan: the router is opened and closed by who made it
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        ended = message["type"] == "lifespan.shutdown"
+
+
+async def _refuse_socket(scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    answer = refusal(NO_SOCKETS)
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "websocket.http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": answer.body})

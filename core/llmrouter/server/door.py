@@ -1,0 +1,64 @@
+"""From bytes to a `Request`: how much, and what is meant. A refusal here costs no upstream call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from llmrouter.dialects.common import parse
+from llmrouter.errors import InvalidRequest
+from llmrouter.protocols import Dialect
+from llmrouter.settings import ServerSettings
+from llmrouter.types import Op, Request
+
+from .answers import Refused, trouble
+from .connection import DISCARD, Connection, TooLarge
+
+TOO_LARGE = trouble(413, "request_too_large", "The body is larger than this router accepts.")
+BAD_LENGTH = trouble(400, "invalid_content_length", "The header content-length is not a number.")
+
+log = logging.getLogger("llmrouter.server")
+
+
+class Route(NamedTuple):
+    """What serves a path."""
+
+    dialect: Dialect
+    op: Op
+
+
+async def body_of(connection: Connection, headers: Mapping[str, str], settings: ServerSettings) -> bytes:
+    """The body, whole. Raises Refused, and Gone when the client left before its end."""
+    encoding = headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        message = f"The content-encoding {encoding[:40]} is not understood; send the body as it is."
+        raise Refused(trouble(415, "unsupported_encoding", message), close=True)
+    declared = headers.get("content-length", "0")
+    if not (declared.isascii() and declared.isdigit()):
+        raise Refused(BAD_LENGTH, close=True)
+    most = settings.max_body if "expect" in headers else settings.max_body * DISCARD
+    if int(declared) > most:
+        raise Refused(TOO_LARGE, close=True)
+    try:
+        return await connection.read(settings.max_body)
+    except TooLarge:
+        raise Refused(TOO_LARGE, close=connection.received > settings.max_body * DISCARD) from None
+
+
+def request_of(route: Route, body: bytes, headers: Mapping[str, str], client: str, id: str, at: float) -> Request:
+    """What is meant. Raises InvalidRequest for a body that no upstream should see."""
+    dialect, op = route
+    fields = parse(body)
+    try:
+        facts = dialect.facts(op, fields, headers)
+    except InvalidRequest:
+        raise
+    except Exception as error:  # nothing but the body decides here, so it is the body's fault
+        log.error("%s stumbled over a body: %s", dialect.name, type(error).__name__)
+        raise InvalidRequest("The body is not what this path expects", code="invalid_body") from None
+    passes = getattr(dialect, "passes", ())
+    kept = {name: headers[name] for name in passes if name in headers}
+    return Request(replace(facts, id=id, at=at, client=client), fields, kept)

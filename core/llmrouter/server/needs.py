@@ -1,0 +1,50 @@
+"""What the server needs of a router, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from llmrouter.protocols import ASGIApp, Client, Clock, Control, Dialect
+from llmrouter.settings import Settings
+from llmrouter.types import Decision, Endpoint, Request
+
+
+class World(Protocol):
+    """Everything one configuration says. Swapped whole: a request keeps the one it began with."""
+
+    @property
+    def revision(self) -> str: ...
+    @property
+    def dialects(self) -> Mapping[str, Dialect]: ...
+    @property
+    def endpoints(self) -> Mapping[str, Endpoint]: ...
+    def models(self) -> Sequence[tuple[str, str]]:
+        """Names that clients may ask for, each with who owns it."""
+        ...
+
+
+class Engine(Protocol):
+    async def serve(self, request: Request, world: Any, client: Client) -> None:
+        """Answer the client, whatever the upstreams do. Only a cancellation passes."""
+        ...
+
+    async def preview(self, request: Request, world: Any) -> Decision:
+        """What would be done, without a call. Raises InvalidRequest."""
+        ...
+
+
+class Router(Protocol):
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def world(self) -> World: ...
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def pages(self) -> Sequence[tuple[str, ASGIApp]]: ...
+    @property
+    def control(self) -> Control: ...
+    @property
+    def clock(self) -> Clock: ...
+    def ready(self) -> tuple[bool, Mapping[str, Any]]: ...

@@ -1,0 +1,106 @@
+"""One process that listens: uvicorn with our limits, and an end that lets answers finish."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import uvicorn
+
+from llmrouter.settings import ServerSettings
+
+from .app import App
+
+BACKLOG = 2048
+IDLE_TIME = 75  # seconds a connection is kept for its next request; clients keep theirs for up to a minute
+LAST_WORDS = 2.0  # seconds for a cancelled request to tell its client
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+class Server(uvicorn.Server):
+    """Stops accepting, lets answers finish for `drain` seconds, then ends them with a word to their clients."""
+
+    def __init__(self, app: App, settings: ServerSettings, on_ready: Callable[[], None] | None = None) -> None:
+        super().__init__(_config(app, settings))
+        self.ended_by = 0  # the signal
+        self._app = app
+        self._drain = settings.drain
+        self._on_ready = on_ready
+
+    async def run_on(self, listener: socket.socket) -> int:
+        """Serve until a signal comes; returns its number."""
+        await self.serve([listener])
+        return self.ended_by
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._on_ready is not None:
+            self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        running = self._app.running
+        timer = asyncio.get_running_loop().call_later(self._drain, running.stop)
+        await super().shutdown(sockets)
+        timer.cancel()
+        running.stop()  # those that a second signal left behind
+        with suppress(TimeoutError):
+            await asyncio.wait_for(running.idle(), LAST_WORDS)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """uvicorn's own version raises the signal again at the end, before the router could close."""
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._end, number)
+        try:
+            yield
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def _end(self, number: int) -> None:
+        self.ended_by = self.ended_by or number
+        self.handle_exit(number, None)
+
+
+def _config(app: App, settings: ServerSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=_protocol(),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=IDLE_TIME,
+        timeout_graceful_shutdown=settings.drain + LAST_WORDS,  # type: ignore[arg-type]
+    )
+
+
+def _protocol() -> Any:
+    try:
+        from .protocol import Protocol
+    except ImportError:
+        return "h11"
+    return Protocol
