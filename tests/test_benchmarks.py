@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -83,6 +85,30 @@ def test_an_upstream_that_is_not_there_is_an_error(tools: Path) -> None:
     run = run_load(tools / "load", Target(free_port(), "/"), body_file("chat", "m", tools), load)
     assert run["errors"] > 0
     assert "no good answer" in trouble(run)
+
+
+def test_no_two_requests_are_equal_in_other_runs_neither(tools: Path) -> None:
+    seen: list[bytes] = []
+
+    class Seeing(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            seen.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.send_header("content-length", "11")
+            self.end_headers()
+            self.wfile.write(b"quick brown")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Seeing) as server:
+        Thread(target=server.serve_forever).start()
+        for _ in range(2):
+            assert loaded(tools, Target(server.server_port, "/"), "chat", requests=5)["good"] == 5
+        server.shutdown()
+    assert len(set(seen)) == len(seen) == 10
 
 
 def test_bodies_have_their_size_and_a_number_to_replace() -> None:

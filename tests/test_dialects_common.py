@@ -130,8 +130,16 @@ def test_a_missing_field_is_its_default() -> None:
 
 def test_a_value_too_deep_to_decode_is_refused_by_name() -> None:
     deep = msgspec.Raw(b"[" * 100_000 + b"]" * 100_000)
-    with pytest.raises(InvalidRequest, match="messages is nested"):
+    with pytest.raises(InvalidRequest, match="messages: nested"):
         get({"messages": deep}, "messages")
+
+
+def test_a_value_too_deep_to_write_is_refused() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(InvalidRequest, match="deep"):
+        raw(deep)
 
 
 def test_typed_decoding_mends_half_surrogates_and_reports_the_rest() -> None:

@@ -272,6 +272,19 @@ def test_options_that_cannot_be_understood_are_refused(body: dict[str, Any], par
     assert caught.value.param == param
 
 
+@pytest.mark.parametrize("depth", range(850, 1010, 3))
+def test_a_body_just_too_deep_is_refused_wherever_it_is_noticed(depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    for name in (b"messages", b"tools", b"made_up", b"llmrouter"):
+        body = b'{"model":"m","messages":[{"role":"user","x":1}],"tools":[],"made_up":1}'
+        place = {b"messages": b'"x":1', b"tools": b'"tools":[]'}.get(name, b'"made_up":1')
+        key = place.partition(b":")[0] if name != b"llmrouter" else b'"llmrouter"'
+        with contextlib.suppress(InvalidRequest):
+            fields = parse(body.replace(place, key + b":" + deep))
+            CHAT.facts("chat", fields, {})
+            CHAT.encode("chat", CHAT.decode("chat", fields))
+
+
 NAMED = (
     "role content type text image_url url refusal tool_calls function name arguments id allowed_tools tools mode"
 )

@@ -296,7 +296,15 @@ def test_other_choices_are_output_and_the_finish_is_that_of_all() -> None:
     )
     found = events(stream)
     assert isinstance(found[1], OUTPUT)
-    assert [event for event in found if event != Text("")] == [Begin("a", "m"), Text("a"), Finish("length")]
+    assert found == [Begin("a", "m"), Text(""), Text("a"), Text(""), Finish("length")]
+
+
+def test_calls_of_another_choice_are_none_of_the_first() -> None:
+    other = chunk({"tool_calls": [fragment("1", "f", index=0, id="x")]}, index=1)
+    first = chunk({"tool_calls": [fragment("2", "g", index=0, id="y")]})
+    found = [Text(""), ToolStart("y", "g"), ToolArgs("y", "2"), Text("")]
+    assert events(sse(other, first, other))[1:] == found
+    assert events(sse(other, chunk({}, "stop"), chunk({}, "stop", index=1)))[-1] == Finish("stop")
 
 
 # --- usage

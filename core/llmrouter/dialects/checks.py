@@ -44,7 +44,7 @@ def values(fields: Fields, but: frozenset[str]) -> dict[str, Any]:
     small = {name: value for name, value in fields.items() if name not in but}
     try:
         said: dict[str, Any] = loads(join(small))
-    except (ValueError, RecursionError):
+    except ValueError:
         said = {name: get(fields, name) for name in small}  # names the one at fault
     return said
 

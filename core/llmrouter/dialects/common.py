@@ -41,8 +41,11 @@ def parse(body: bytes) -> Fields:
 
 
 def raw(value: Any) -> msgspec.Raw:
-    """A value as it stands in `Fields`."""
-    return msgspec.Raw(dumps(value))
+    """A value as it stands in `Fields`. Raises InvalidRequest for one that is too deep to be written."""
+    try:
+        return msgspec.Raw(dumps(value))
+    except RecursionError:
+        _too_deep()
 
 
 def get(fields: Fields, name: str, default: Any = None) -> Any:
@@ -51,8 +54,6 @@ def get(fields: Fields, name: str, default: Any = None) -> Any:
         return default
     try:
         return loads(fields[name])
-    except RecursionError:
-        _too_deep(name)
     except ValueError as error:
         raise InvalidRequest(f"{name}: {error}", param=name) from None
 
@@ -65,11 +66,14 @@ def loads(data: bytes | msgspec.Raw) -> Any:
 def decode(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T:
     """Decode with a typed decoder; half surrogate pairs become U+FFFD. Raises ValueError."""
     try:
-        return decoder.decode(data)
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:
-        return decoder.decode(_mended(bytes(data)))
+        try:
+            return decoder.decode(data)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            return decoder.decode(_mended(bytes(data)))
+    except RecursionError:
+        raise ValueError("nested too deeply to be read") from None
 
 
 _anything: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
@@ -156,6 +160,5 @@ def _not_utf8(error: UnicodeDecodeError) -> NoReturn:
     raise InvalidRequest(message, code="invalid_json") from None
 
 
-def _too_deep(name: str | None = None) -> NoReturn:
-    message = f"{name or 'The body'} is nested too deeply to be read"
-    raise InvalidRequest(message, param=name, code="invalid_json") from None
+def _too_deep() -> NoReturn:
+    raise InvalidRequest("The body is nested too deeply to be read", code="invalid_json") from None

@@ -139,13 +139,12 @@ class AnswerMeaning:
 
     def _choice(self, choice: Choice, data: bytes, events: list[Event]) -> None:
         index, said = choice.index or 0, choice.delta or choice.message
-        before = len(events)
-        if choice.text:
+        if index:
+            events.extend([_MORE] if choice.text or (said and _speaks(said)) else ())
+        elif choice.text:
             events.append(Text(choice.text))
-        if said is not None:
+        elif said is not None:
             self._said(said, events)
-        if index and len(events) > before:
-            events[before:] = [_MORE]
         if choice.finish_reason is None:
             self._open.add(index)
         else:
@@ -230,6 +229,12 @@ def _answer(data: bytes) -> Answer | None:
 
 def _unreadable(data: bytes) -> Sequence[Event]:
     return (Fault(data, malformed=not explains(loads(data))),)
+
+
+def _speaks(said: Said) -> bool:
+    calls = said.tool_calls or said.function_call
+    thoughts = said.reasoning_content or said.reasoning
+    return bool(said.content or thoughts or calls or said.refusal or said.audio or said.images)
 
 
 def explains(body: Any) -> bool:

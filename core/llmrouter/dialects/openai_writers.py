@@ -53,7 +53,7 @@ class StreamWriter:
     def write(self, frame: Frame, verbatim: bool) -> bytes:
         for event in frame.events:
             self._follow(event)
-        if verbatim:
+        if verbatim and frame.wire.stream:
             return self._own(frame)
         return b"".join([self._encoded(event) for event in frame.events])
 

@@ -72,7 +72,7 @@ class AnswerReader:
         body = bytes(self._body)
         try:
             events = tuple(self._meaning.body(body))
-        except (ValueError, RecursionError):
+        except ValueError:
             events = (Fault(body[:_SHOWN], malformed=True),)
         return [Frame(self._plain, body, events)]
 
@@ -98,7 +98,7 @@ class AnswerReader:
             return Frame(self._stream, b"", last) if last else None
         try:
             return Frame(self._stream, raw, tuple(self._meaning.event(data, name)))
-        except (ValueError, RecursionError):
+        except ValueError:
             return Frame(self._stream, raw, (Fault(data[:_SHOWN], malformed=True),)) if whole else None
 
     def _tail(self) -> list[Frame]:

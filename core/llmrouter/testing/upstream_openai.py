@@ -1,0 +1,96 @@
+"""An upstream in good health that speaks OpenAI's chat, completions, embeddings and models.
+
+Shapes as in the OpenAI API reference: the chat completion object, its chunks, and the error object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .upstream_line import Line, Script
+from .upstream_scripts import DONE, JSON, answer, event, stream
+
+TEXT = "Sixteen small words arrive here one by one so that a cut can fall between them."
+USAGE = {"prompt_tokens": 9, "completion_tokens": 16, "total_tokens": 25}
+
+Tool = tuple[str, str, str]
+"""A tool call of an answer: id, name, arguments as JSON text."""
+
+
+def chat(text: str = TEXT, tools: Sequence[Tool] = (), delay: float = 0.0) -> Script:
+    """Answers chat requests, plain or streamed as asked; the model asked for is repeated.
+
+    `delay` is the pause between the events of a stream, in seconds.
+    """
+
+    async def script(line: Line) -> None:
+        asked = line.request.json
+        if line.request.stream:
+            await stream(chunks(asked, text, tools), delay)(line)
+        else:
+            await answer(200, JSON, completion(asked["model"], text, tools))(line)
+
+    return script
+
+
+def completion(model: str, text: str = TEXT, tools: Sequence[Tool] = ()) -> dict[str, Any]:
+    """A whole chat completion."""
+    message: dict[str, Any] = {"role": "assistant", "content": None if tools else text, "refusal": None}
+    if tools:
+        message["tool_calls"] = [_call(*tool) for tool in tools]
+    choice = {"index": 0, "message": message, "finish_reason": _finish(tools), "logprobs": None}
+    base = _base(model, "chat.completion")
+    return {**base, "choices": [choice], "usage": USAGE}
+
+
+def chunks(asked: Mapping[str, Any], text: str = TEXT, tools: Sequence[Tool] = ()) -> Iterator[bytes]:
+    """The events of a streamed chat completion; usage comes last, where it was asked for."""
+    base = _base(asked["model"], "chat.completion.chunk")
+    usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+    for delta, finish in [*_deltas(text, tools), ({}, _finish(tools))]:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        yield event({**base, "choices": [choice], **({"usage": None} if usage else {})})
+    if usage:
+        yield event({**base, "choices": [], "usage": USAGE})
+    yield DONE
+
+
+def error(message: str = "scripted", type_: str = "server_error", code: str | None = None) -> dict[str, Any]:
+    """The error object."""
+    return {"error": {"message": message, "type": type_, "param": None, "code": code}}
+
+
+def embeddings(vectors: Sequence[Sequence[float]]) -> Script:
+    """Answers embedding requests with these vectors, as floats."""
+
+    async def script(line: Line) -> None:
+        data = [{"object": "embedding", "index": i, "embedding": list(vector)} for i, vector in enumerate(vectors)]
+        usage = {"prompt_tokens": 4, "total_tokens": 4}
+        body = {"object": "list", "data": data, "model": line.request.json["model"], "usage": usage}
+        await answer(200, JSON, body)(line)
+
+    return script
+
+
+def _base(model: str, kind: str) -> dict[str, Any]:
+    return {"id": "chatcmpl-scripted", "object": kind, "created": 1_700_000_000, "model": model}
+
+
+def _finish(tools: Sequence[Tool]) -> str:
+    return "tool_calls" if tools else "stop"
+
+
+def _call(id: str, name: str, arguments: str) -> dict[str, Any]:
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _deltas(text: str, tools: Sequence[Tool]) -> Iterator[tuple[dict[str, Any], None]]:
+    yield {"role": "assistant", "content": None if tools else ""}, None
+    for index, (id, name, arguments) in enumerate(tools):
+        yield {"tool_calls": [{"index": index, **_call(id, name, "")}]}, None
+        half = len(arguments) // 2
+        for part in (arguments[:half], arguments[half:]):
+            yield {"tool_calls": [{"index": index, "function": {"arguments": part}}]}, None
+    for number, word in enumerate([] if tools else text.split(" ")):
+        yield {"content": f" {word}" if number else word}, None

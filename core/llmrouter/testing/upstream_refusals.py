@@ -1,0 +1,85 @@
+"""What a fault is, and the faults that are a status: refusals, and limits with hints of every form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from email.utils import formatdate
+from time import time
+
+from attrs import frozen
+
+from llmrouter.types import Kind
+
+from .upstream_line import Line, Script
+from .upstream_openai import error
+from .upstream_scripts import JSON, answer
+
+HTML = {"content-type": "text/html; charset=utf-8"}
+PAGE = b"<!doctype html><html><body><h1>Welcome to the proxy</h1></body></html>"
+
+
+@frozen
+class Fault:
+    """Something an upstream may do wrong, and the failure classes that describe it."""
+
+    name: str
+    script: Script
+    kinds: tuple[Kind, ...]
+    late: bool = False  # in a stream it strikes after the first output
+    shapes: tuple[str, ...] = ("plain", "stream")
+    final: bool = False  # the request itself is at fault: another upstream is not asked
+
+
+def statuses() -> Iterator[Fault]:
+    """A refusal by status, with and without a body that says why."""
+    table: Mapping[int, tuple[Kind, ...]] = {
+        401: ("auth",),
+        402: ("payment",),
+        403: ("forbidden_model", "auth"),
+        404: ("not_found",),
+        408: ("timeout_headers", "server_error", "overloaded"),
+        500: ("server_error",),
+        502: ("server_error",),
+        503: ("server_error", "overloaded"),
+        529: ("overloaded",),
+    }
+    for status, kinds in table.items():
+        yield Fault(f"status_{status}", answer(status, JSON, error()), kinds)
+    yield Fault("status_500_html", answer(500, HTML, PAGE), ("server_error",))
+    yield Fault("status_500_empty", answer(500, {}), ("server_error",))
+    yield Fault("status_400", answer(400, JSON, _invalid()), ("invalid_request",), final=True)
+    yield Fault("status_413", answer(413, JSON, error()), ("context_length", "invalid_request"), final=True)
+
+
+def _invalid() -> dict[str, object]:
+    return error("'temperature' must be at most 2", "invalid_request_error", "invalid_value")
+
+
+def limits() -> Iterator[Fault]:
+    """A 429 with a hint in each of the forms that are seen, and with none."""
+    soon: tuple[Kind, ...] = ("rate_limited",)
+    later: tuple[Kind, ...] = ("quota_exhausted", "rate_limited")
+    forms: Mapping[str, tuple[Mapping[str, str], tuple[Kind, ...]]] = {
+        "no_hint": ({}, soon),
+        "seconds": ({"retry-after": "7"}, soon),
+        "fraction": ({"retry-after": "6.5"}, soon),
+        "milliseconds": ({"retry-after-ms": "6500"}, soon),
+        "reset_header": ({"x-ratelimit-reset-requests": "1m30s"}, soon),
+        "placeholder": ({"retry-after": "X-RETRY-AFTER-XXX", "x-ratelimit-remaining-requests": "REDACTED"}, soon),
+        "negative": ({"retry-after": "-5"}, soon),
+        "hours": ({"retry-after": "7200"}, later),
+        "year": ({"retry-after": "31536000"}, later),
+    }
+    body = error("Rate limit reached", "requests", "rate_limit_exceeded")
+    for name, (headers, kinds) in forms.items():
+        yield Fault(f"status_429_{name}", answer(429, {**JSON, **headers}, body), kinds)
+    yield Fault("status_429_date", _dated(body), soon)
+
+
+def _dated(body: Mapping[str, object]) -> Script:
+    """A hint as an HTTP date, 30 seconds from now."""
+
+    async def script(line: Line) -> None:
+        await answer(429, {**JSON, "retry-after": formatdate(time() + 30, usegmt=True)}, body)(line)
+
+    return script

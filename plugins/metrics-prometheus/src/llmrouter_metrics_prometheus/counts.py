@@ -1,0 +1,153 @@
+"""The sums: plain dictionaries, because a record has 5 µs. What is read off a record stands in `Counts.add`."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Sequence
+
+from attrs import define, field
+
+from llmrouter.types import Attempt, RequestRecord
+
+OTHER = "other"
+LONGEST = 200
+"""Characters of a name that gets lines of its own."""
+INFINITY = float("inf")
+
+Labels = tuple[str, ...]
+Sums = dict[Labels, float]
+
+
+@define(eq=False)
+class Histogram:
+    """How many observations fell below each bound (not cumulative; the last is for all above), and their sum."""
+
+    bounds: Sequence[float]
+    rows: dict[Labels, list[float]] = field(factory=dict)
+
+    def observe(self, labels: Labels, seconds: float) -> None:
+        if not 0 <= seconds < INFINITY:
+            seconds = 0.0  # a clock that was set back: counted, without a weight
+        row = self.rows.get(labels)
+        if row is None:
+            row = self.rows[labels] = [0] * (len(self.bounds) + 2)
+        row[bisect_left(self.bounds, seconds)] += 1
+        row[-1] += seconds
+
+    def copy(self) -> Histogram:
+        return Histogram(self.bounds, {labels: [*row] for labels, row in self.rows.items()})
+
+
+@define(eq=False)
+class Values:
+    """The values of a label that get lines of their own: the first `most`. All others are `other`.
+
+    What a client may choose (a model's id, where a provider serves any) must not fill the memory.
+    """
+
+    most: int
+    known: dict[str, Labels] = field(factory=dict)
+
+    def labels(self, value: str) -> Labels:
+        """The value as a label."""
+        return self.known.get(value) or self._learn(value, (_clean(value),), (OTHER,))
+
+    def endpoint(self, value: str) -> Labels:
+        """The provider and the model of an endpoint's id."""
+        found = self.known.get(value)
+        if found is not None:
+            return found
+        provider, _, model = value.partition("/")
+        return self._learn(value, (_clean(provider), _clean(model)), (OTHER, OTHER))
+
+    def _learn(self, value: str, labels: Labels, other: Labels) -> Labels:
+        if len(self.known) >= self.most or len(value) > LONGEST:
+            return other
+        self.known[value] = labels
+        return labels
+
+
+def _clean(value: str) -> str:
+    """The value without lone surrogates, which no page could carry."""
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _sums() -> defaultdict[Labels, float]:
+    return defaultdict(float)
+
+
+@define(eq=False)
+class Counts:
+    """What all records so far add up to."""
+
+    bounds: Sequence[float]
+    most: int
+    requests: Sums = field(factory=_sums)  # client, op, outcome, status, cache
+    attempts: Sums = field(factory=_sums)  # provider, model, result
+    tokens: Sums = field(factory=_sums)  # provider, model, type
+    cost: Sums = field(factory=_sums)  # provider, model
+    failovers: Sums = field(factory=_sums)  # reason
+    skips: Sums = field(factory=_sums)  # reason
+    request_seconds: Histogram = field(init=False)  # op, outcome
+    first_output_seconds: Histogram = field(init=False)  # provider, model
+    _clients: Values = field(init=False)
+    _endpoints: Values = field(init=False)
+    _reasons: Values = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.request_seconds = Histogram(self.bounds)
+        self.first_output_seconds = Histogram(self.bounds)
+        self._clients = Values(self.most)
+        self._endpoints = Values(self.most)
+        self._reasons = Values(self.most)
+
+    def add(self, record: RequestRecord) -> None:
+        """Take in a record. The name asked for is no label: any client may send any name."""
+        facts = record.facts
+        status = str(record.status) if 100 <= record.status < 600 else OTHER
+        client = self._clients.labels(facts.client)[0]
+        self.requests[client, facts.op, record.outcome, status, record.cache] += 1
+        self.request_seconds.observe((facts.op, record.outcome), record.ended - facts.at)
+        failed = None
+        for step in record.steps:
+            if isinstance(step, Attempt):
+                if failed is not None:
+                    self.failovers[(failed,)] += 1
+                failed = self._add_attempt(step)
+            else:
+                self.skips[self._reasons.labels(step.reason)] += 1
+
+    def _add_attempt(self, attempt: Attempt) -> str | None:
+        """Take in a call. Returns its failure, if that is what a further call would be made for."""
+        endpoint = self._endpoints.endpoint(attempt.endpoint)
+        kind = None if attempt.failure is None else attempt.failure.kind
+        self.attempts[*endpoint, kind or "ok"] += 1
+        self._add_usage(endpoint, attempt)
+        if attempt.first_output is not None:
+            self.first_output_seconds.observe(endpoint, attempt.first_output - attempt.started)
+        return None if kind in ("lost", "cancelled") else kind
+
+    def _add_usage(self, endpoint: Labels, attempt: Attempt) -> None:
+        usage, tokens = attempt.usage, self.tokens
+        if usage.input:
+            tokens[*endpoint, "input"] += usage.input
+        if usage.output:
+            tokens[*endpoint, "output"] += usage.output
+        if usage.cache_read:
+            tokens[*endpoint, "cache_read"] += usage.cache_read
+        if usage.cache_write:
+            tokens[*endpoint, "cache_write"] += usage.cache_write
+        if usage.reasoning:
+            tokens[*endpoint, "reasoning"] += usage.reasoning
+        if attempt.cost is not None and 0 < attempt.cost < INFINITY:
+            self.cost[endpoint] += attempt.cost
+
+    def snapshot(self) -> Counts:
+        """A copy that no further record changes: for a thread to render."""
+        copy = Counts(self.bounds, self.most)
+        for name in ("requests", "attempts", "tokens", "cost", "failovers", "skips"):
+            setattr(copy, name, dict(getattr(self, name)))
+        copy.request_seconds = self.request_seconds.copy()
+        copy.first_output_seconds = self.first_output_seconds.copy()
+        return copy
