@@ -28,7 +28,7 @@ def body(kind: BodyKind, model: str) -> bytes:
             {"role": "user", "content": text},
         ],
         "max_tokens": 200,
-        "temperature": 0,
+        "temperature": 0 if kind == "same" else 0.7,
         **({"stream": True} if kind == "stream" else {}),
     }
     return json.dumps(request, separators=(",", ":")).encode()

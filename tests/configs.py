@@ -28,6 +28,7 @@ class Acme(ProviderSettings):
     region: str = "here"
     patience: float = 1.0
     token: Secret | None = None
+    opener: Secret | None = None
     extra: Mapping[str, Any] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -55,6 +56,7 @@ ACME = keys(
     region={"type": "string", "default": "here", "description": "Where."},
     patience={"$ref": "#/$defs/span", "description": "How long."},
     token={"type": "string", "description": "A second credential."},
+    opener={"type": "string", "description": "A credential that is not named as one."},
     extra={"type": "object", "description": "Anything.", "additionalProperties": {"type": "string"}},
 ) | {"$defs": {"span": {"$ref": "#/$defs/duration"}}}
 

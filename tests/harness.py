@@ -20,7 +20,7 @@ from llmrouter import builtin
 from llmrouter.config import load
 from llmrouter.router import Router
 from llmrouter.server import create_app
-from llmrouter.server.runner import Server
+from llmrouter.server.runner import Server, bind
 from tests.calling import TIMEOUT, Caller
 
 
@@ -38,11 +38,15 @@ class Serving(Caller):
 
 
 @contextmanager
-def serving(config: str, environ: Mapping[str, str] | None = None) -> Iterator[Serving]:
-    """A router with this configuration (YAML), on a port of its own, in a thread with a loop of its own."""
-    with tempfile.TemporaryDirectory() as folder, _listening() as listening:
-        path = Path(folder, "llmrouter.yaml")
-        path.write_text(config)
+def serving(config: str | None, environ: Mapping[str, str] | None = None) -> Iterator[Serving]:
+    """A router with this configuration (YAML), on a port of its own, in a thread with a loop of its own.
+
+    With None it starts as it does where there is neither a configuration nor a key.
+    """
+    with tempfile.TemporaryDirectory() as folder, bind("127.0.0.1", 0) as listening:
+        path = Path(folder, "llmrouter.yaml") if config is not None else None
+        if path and config:
+            path.write_text(config)
         served = Serving(f"http://127.0.0.1:{listening.getsockname()[1]}")
         up, stop = threading.Event(), asyncio.Event()
         failed: list[BaseException] = []
@@ -81,7 +85,7 @@ class _Server(Server):
 
 
 async def _serve(
-    path: Path,
+    path: Path | None,
     environ: Mapping[str, str],
     listening: socket.socket,
     served: Serving,
@@ -89,7 +93,7 @@ async def _serve(
     stop: asyncio.Event,
 ) -> None:
     loaded = load(path, environ, builtins=[(builtin, builtin.NAME)], require_plugins=True)
-    async with Router.open(loaded.settings, loaded.plugins, state=path.parent) as router:
+    async with Router.open(loaded.settings, loaded.plugins, state=Path(environ["LLMROUTER_STATE_DIR"])) as router:
         served.loop, served.router = asyncio.get_running_loop(), router
         server = _Server(create_app(router), loaded.settings.server, up.set)
         running = asyncio.create_task(server.serve([listening]))
@@ -102,14 +106,6 @@ async def _serve(
 
 async def _count_tasks() -> int:
     return len(asyncio.all_tasks())
-
-
-@contextmanager
-def _listening() -> Iterator[socket.socket]:
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("127.0.0.1", 0))
-        yield sock
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from attrs import define, field
+from attrs import define, evolve, field
 from msgspec.structs import replace
 
 from llmrouter import dialects
@@ -99,6 +99,7 @@ class Answer:
     status: int = 200
     headers: Mapping[str, str] = field(factory=dict)
     wait: float | None = None  # seconds before the headers
+    dropped: tuple[str, ...] = ()
     closed: int = 0
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -140,7 +141,7 @@ class Upstream:
         answer = self.answers[min(len(self.calls), len(self.answers)) - 1]
         if isinstance(answer, Exception):
             raise answer
-        reply = answer() if callable(answer) else Answer(answer.script, answer.status, answer.headers, answer.wait)
+        reply = answer() if callable(answer) else evolve(answer)
         if reply.wait is not None:
             await asyncio.sleep(reply.wait)
         self.sent.append(reply)
@@ -275,7 +276,9 @@ class House:
     def kinds(self) -> list[str | None]:
         """What became of each step of the last request: a failure class, None for the one that served."""
         steps = self.record.steps
-        return [one.reason if isinstance(one, Skip) else (one.failure.kind if one.failure else None) for one in steps]
+        return [
+            one.reason if isinstance(one, Skip) else (one.failure.kind if one.failure else None) for one in steps
+        ]
 
     @property
     def served(self) -> str:
@@ -290,4 +293,16 @@ class House:
             assert self.engine.health.look(self.world.endpoint(id)).load == 0, f"{id} still has something in flight"
 
 
-__all__ = ["ANY_MODEL", "Answer", "House", "Records", "Socket", "Upstream", "chunk", "endpoint", "error", "plain", "streamed"]
+__all__ = [
+    "ANY_MODEL",
+    "Answer",
+    "House",
+    "Records",
+    "Socket",
+    "Upstream",
+    "chunk",
+    "endpoint",
+    "error",
+    "plain",
+    "streamed",
+]

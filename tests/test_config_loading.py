@@ -9,6 +9,7 @@ from attrs import frozen
 from llmrouter import ProviderType
 from llmrouter.config import structured
 from llmrouter.config.structure import seconds
+from llmrouter.engine.windows import window
 from llmrouter.errors import ConfigError, PluginError
 from llmrouter.plugins import Plugins
 from llmrouter.settings import (
@@ -118,6 +119,26 @@ def test_accounts_are_taken_as_they_are_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("says", "window_"),
+    [
+        ("per: second", "second"),
+        ("per: minute", "minute"),
+        ("per: 90s", "90s"),
+        ("per: week", "week"),
+        ("per: month, reset: 00:00 Asia/Tokyo", "month Asia/Tokyo"),
+        ("per: day, reset: 22:00 UTC", "day 22:00 UTC"),
+        ("per: week, reset: 04:30", "week 04:30"),
+        ("per: day, reset: 00:00", "day 00:00"),
+    ],
+)
+def test_every_window_is_one_the_engine_knows(tmp_path: Path, says: str, window_: str) -> None:
+    found = settings(tmp_path, f"providers: {{acme: {{plugin: acme, limits: [{{usd: 1, {says}}}]}}}}")
+    assert found.providers["acme"].limits[0].window == window_
+    begins, ends = window(window_).bounds(1e9)
+    assert begins <= 1e9 < ends
+
+
+@pytest.mark.parametrize(
     ("group", "tiers"),
     [
         ("[acme/x, acme/y]", ((Member("acme/x"), Member("acme/y")),)),
@@ -223,6 +244,13 @@ def test_a_slip_in_a_plugins_name_is_an_error_in_any_case(tmp_path: Path) -> Non
     ]
     with pytest.raises(ConfigError):
         loaded(tmp_path, "providers: {acme: {plugin: acmee}}")
+
+
+def test_a_short_name_is_not_taken_for_a_slip_too_soon(tmp_path: Path) -> None:
+    plugins = Plugins()
+    plugins.register(AcmePlugin("disk"), "provider-disk")
+    found = told(tmp_path, "providers: {a: {plugin: redis}}", plugins=plugins)
+    assert "pip install llmrouter-provider-redis" in found[0]
 
 
 def test_a_broken_plugin_is_told_where_it_is_named(tmp_path: Path) -> None:

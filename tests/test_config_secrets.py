@@ -16,14 +16,21 @@ from llmrouter.errors import LLMRouterError
 from tests.configs import loaded, some_plugins, told, write
 
 SECRETS = ("sk-live-0123456789abcdef", "hunter-two-and-three", "AIzaSyA1B2C3D4E5F6G7H8I9J0", "abcdefgh")
-REFERENCED = {"KEY": "variable-value-that-is-secret", "URL": "redis://user:pass-of-redis@host/0"}
+REFERENCED = {
+    "KEY": "variable-value-that-is-secret",
+    "SHORT": "ZQ9/x",
+    "BRIEF": "ZQ8",
+    "URL": "redis://user:pass-of-redis@host/0",
+}
 NAMES = [
     "providers", "acme", "plugin", "api_key", "accounts", "id", "admin_key", "server", "keys", "hash", "name",
     "token", "base_url", "timeout", "region", "select", "groups", "aliases", "routing", "limits", "models",
 ]  # fmt: skip
 
 leaves = st.one_of(
-    st.sampled_from(["acme", "${KEY}", "x ${URL} y", "file:secret-file", "${MISSING}", "5s", "a/b"]),
+    st.sampled_from(
+        ["acme", "${KEY}", "${SHORT}", "${BRIEF}", "x ${URL} y", "file:secret-file", "${MISSING}", "5s", "a/b"]
+    ),
     st.sampled_from([0, -1, 1.5, True, None]),
 )
 documents = st.recursive(
@@ -37,8 +44,7 @@ def told_of(document: Any, folder: Path) -> str:
     (folder / "secret-file").write_text("what-the-secret-file-holds\n")
     path = write(folder, yaml.safe_dump(document))
     try:
-        found = load(path, REFERENCED, plugins=some_plugins())
-        return "\n".join(map(str, found.warnings)) + repr(found.settings.providers)
+        return "\n".join(map(str, load(path, REFERENCED, plugins=some_plugins()).warnings))
     except LLMRouterError as error:
         return str(error)
 
@@ -50,7 +56,7 @@ def test_what_variables_and_files_hold_is_in_no_message(document: Any) -> None:
         text = told_of({"providers": {"acme": {"plugin": "acme"}}, "server": document}, Path(folder))
         text += told_of({"providers": {"acme": document}}, Path(folder))
         text += told_of(document, Path(folder))
-    for secret in (*REFERENCED.values(), "what-the-secret-file-holds", "pass-of-redis"):
+    for secret in (*REFERENCED.values(), "what-the-secret-file-holds", "pass-of-redis", "ZQ"):
         assert secret not in text
 
 
@@ -59,6 +65,8 @@ def places(secret: str) -> Mapping[str, Any]:
     return {
         "providers": {
             "acme": {"plugin": "acme", "api_key": [secret], "token": {"a": secret}, "timeout": "5"},
+            "open": {"plugin": "acme", "opener": [secret]},
+            "wide": {"plugin": "acme", "opener": {"a": secret}},
             "two": {"plugin": "acme", "api_kye": secret, "accounts": [{"id": "a b", "api_key": {"x": secret}}]},
             "three": {"plugin": "acme", "accounts": [{"api_key": secret, "key": secret}]},
             "four": {"plugin": "zzz", "api_key": [[secret]]},
@@ -138,7 +146,9 @@ def test_the_words_of_a_plugin_are_searched_for_secrets(tmp_path: Path) -> None:
 def test_show_gives_defaults_and_no_secret(tmp_path: Path) -> None:
     text = """\
 providers:
-  acme: {plugin: acme, api_key: in-the-file-itself, token: '${KEY}', region: '${KEY}', base_url: 'http://u:pw@h/'}
+  acme:
+    {plugin: acme, api_key: in-the-file-itself, token: '${KEY}', opener: simsalabim, region: '${KEY}',
+     base_url: 'http://u:pw@h/'}
   other: {plugin: other, password: in-the-file-itself, note: 'Bearer sk-abcdef123456', region: '${R:-sk-abcdef}'}
 server: {keys: [{name: dev, hash: 'sha256:HASH'}], admin_key: file:secret-file}
 cache: {plugin: shelf, path: 22:00}
@@ -148,6 +158,7 @@ cache: {plugin: shelf, path: 22:00}
     document = effective(reading)
     acme, other = document["providers"]["acme"], document["providers"]["other"]
     assert (acme["api_key"], acme["token"], acme["region"]) == ("…", "…", "${KEY}")
+    assert acme["opener"] == "…"
     assert acme["base_url"] == "http://…@h/"
     assert (acme["select"], acme["enabled"]) == ("most_headroom", True)
     assert (other["password"], other["note"], other["region"]) == ("…", "Bearer …", "${R:-…}")

@@ -79,6 +79,19 @@ def test_what_a_variable_holds_is_checked_and_not_repeated(tmp_path: Path) -> No
     assert "web-server" not in str(found)
 
 
+def test_names_from_variables_are_told_by_their_variable(tmp_path: Path) -> None:
+    text = (
+        "providers:\n  acme: {plugin: acme, limits: [{usd: 1, per: day, reset: '00:00 ${X}'}]}\n"
+        "  b: {plugin: '${X}'}\n"
+        "routing: {default: '${X}', tasks: {a: {prefer: ['${X}'], models: ['${X}', '${Y}']}}}\n"
+        "groups: {g: ['${Y}']}\naliases: {a: '${X}', b: '${Y}'}\nplugins: {allow: ['${X}']}\n"
+    )
+    found = told(tmp_path, text, {"X": "zq", "Y": "zq/x"})
+    assert len(found) == 10
+    assert all("what ${X} gives" in one or "what ${Y} gives" in one for one in found)
+    assert not any("zq" in one for one in found)
+
+
 def test_the_name_of_a_plugin_may_be_a_variable(tmp_path: Path) -> None:
     text = "providers: {acme: {plugin: '${WHICH}', regoin: x}}\n"
     assert 'Did you mean "region"' in told(tmp_path, text, {"WHICH": "acme"})[0]

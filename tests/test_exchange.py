@@ -66,7 +66,9 @@ def test_the_upstream_gets_its_own_model_and_is_always_asked_for_usage() -> None
 
 def test_headers_say_who_answered_and_why() -> None:
     async def main() -> None:
-        house = House({"a/m": bad(), "b/m": Upstream([Answer(plain(), headers={"x-ratelimit-limit-requests": "9"})])})
+        house = House(
+            {"a/m": bad(), "b/m": Upstream([Answer(plain(), headers={"x-ratelimit-limit-requests": "9"})])}
+        )
         socket = await house.ask()
         headers = socket.headers
         assert headers["x-llmrouter-provider"] == "b"
@@ -77,6 +79,15 @@ def test_headers_say_who_answered_and_why() -> None:
         assert headers["x-llmrouter-reason"].startswith("health; ")
         assert headers["x-request-id"] == "req_1"
         assert headers["x-ratelimit-limit-requests"] == "9"
+
+    in_time(main())
+
+
+def test_what_the_vendor_was_not_told_is_reported() -> None:
+    async def main() -> None:
+        house = House({"a/m": Upstream([Answer(plain(), dropped=("seed", "user"))])})
+        assert (await house.ask(seed=1)).headers["x-llmrouter-dropped"] == "seed, user"
+        assert house.record.dropped == ("seed", "user")
 
     in_time(main())
 
@@ -345,7 +356,9 @@ def test_a_client_over_its_own_limit_gets_a_429_without_an_attempt() -> None:
 
 def test_concurrent_requests_of_a_client_come_back_when_they_end() -> None:
     async def main() -> None:
-        key = ClientKeySettings(name="dev", hash="", limits=(LimitSettings(unit="concurrent", amount=1, window=""),))
+        key = ClientKeySettings(
+            name="dev", hash="", limits=(LimitSettings(unit="concurrent", amount=1, window=""),)
+        )
         slow = Upstream([Answer([0.5, *plain()])])
         house = House({"a/m": slow}, keys=[key])
         first = asyncio.create_task(house.ask())
@@ -386,7 +399,9 @@ def test_nothing_is_written_before_the_first_output() -> None:
 )
 def test_a_cut_after_the_commit_point_is_an_error_in_band_and_never_a_clean_end(end: list[Any]) -> None:
     async def main() -> None:
-        house = House({"a/m": Upstream([Answer([chunk("part"), *end])]), "b/m": Upstream([Answer(streamed("never"))])})
+        house = House(
+            {"a/m": Upstream([Answer([chunk("part"), *end])]), "b/m": Upstream([Answer(streamed("never"))])}
+        )
         socket = await house.ask(stream=True)
         assert socket.status == 200
         assert socket.text == "part"
@@ -460,9 +475,7 @@ def test_the_deadline_of_the_client_is_kept() -> None:
 def test_an_answer_larger_than_allowed_is_not_read_to_its_end() -> None:
     async def main() -> None:
         huge: list[Any] = [b"x" * 1_000] * 1_000
-        house = House(
-            {"a/m": Upstream([Answer(huge)]), "b/m": good()}, settings=EngineSettings(max_answer=10_000)
-        )
+        house = House({"a/m": Upstream([Answer(huge)]), "b/m": good()}, settings=EngineSettings(max_answer=10_000))
         assert (await house.ask()).status == 200
         assert house.kinds == ["malformed_chunk", None]
 

@@ -329,6 +329,21 @@ def test_commands_come_from_sound_plugins_and_broken_ones_are_logged(caplog: pyt
     assert "cache-x" in caplog.text
 
 
+class BadCommands:
+    @hookimpl
+    def llmrouter_register_commands(self, commands: click.Group) -> None:
+        raise RuntimeError("no terminal")
+
+
+def test_a_plugin_that_fails_to_add_its_commands_takes_none_of_the_others_away(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    group = click.Group()
+    discovered(Entry("a", BadCommands()), Entry("b", Counter()), Entry("c", AcmePlugin())).commands(group)
+    assert list(group.commands) == ["count"]
+    assert "plugin a failed in llmrouter_register_commands" in caplog.text
+
+
 def test_tracing_logs_each_load(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         discovered(Entry("provider-acme", AcmePlugin()), environ={"LLMROUTER_TRACE_PLUGINS": "1"}).get(

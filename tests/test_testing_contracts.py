@@ -145,8 +145,7 @@ def test_a_policy_that_breaks_a_promise_is_found_out(policy: type[Sorted], promi
 
 def test_a_policy_that_takes_any_key_is_found_out() -> None:
     contract = policy_contract(Sorted, {"type": "object", "properties": {}})
-    with pytest.raises(pytest.fail.Exception):
-        contract.test_a_typo_is_an_error()
+    assert not keeps(contract.test_a_typo_is_an_error)
 
 
 # --- providers

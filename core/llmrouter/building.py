@@ -14,6 +14,7 @@ from attrs import define, evolve, frozen
 from . import dialects
 from .catalogue.limits import Limits
 from .catalogue.names import Names
+from .config import structured
 from .engine import World
 from .errors import PluginError
 from .plugins import Plugins
@@ -37,10 +38,9 @@ class Context:
     plugins: Plugins
 
     def build(self, kind: str, settings: Mapping[str, Any]) -> Any:
-        """A plugin inside a plugin: `settings` has its `plugin` key and the keys of its own class."""
-        own = {key: value for key, value in settings.items() if key != "plugin"}
-        type_ = self.plugins.get(kind, settings["plugin"])
-        return type_.build(type_.config(**own), evolve(self, name=settings["plugin"]))
+        """A plugin inside a plugin: `settings` has its `plugin` key and the keys of its own schema."""
+        entry = structured(self.plugins, kind, settings)
+        return self.plugins.get(kind, entry.plugin).build(entry.config, evolve(self, name=entry.plugin))
 
 
 @define(eq=False)

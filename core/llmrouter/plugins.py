@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -20,7 +21,17 @@ from attrs import define, field, frozen
 
 from . import __version__, hookspecs
 from .errors import PluginError
-from .protocols import PluginType
+from .protocols import (
+    AppType,
+    CacheType,
+    MetricsSinkType,
+    PluginType,
+    PolicyType,
+    ProviderType,
+    QuotaStoreType,
+    TokenCounterType,
+)
+from .settings import ProviderSettings
 
 GROUP = "llmrouter"
 HOOKS = {
@@ -31,6 +42,16 @@ HOOKS = {
     "metrics": "llmrouter_register_metrics_sinks",
     "tokens": "llmrouter_register_token_counters",
     "app": "llmrouter_register_apps",
+}
+COMMANDS = "llmrouter_register_commands"
+TYPES: Mapping[str, type[PluginType]] = {
+    "provider": ProviderType,
+    "policy": PolicyType,
+    "quota": QuotaStoreType,
+    "cache": CacheType,
+    "metrics": MetricsSinkType,
+    "tokens": TokenCounterType,
+    "app": AppType,
 }
 ON_DEMAND = ("provider", "policy", "quota", "cache", "metrics")
 """Kinds whose plugins load when the configuration names them."""
@@ -106,6 +127,10 @@ class Plugins:
             raise PluginError(self._unknown(kind, name))
         return self._types[kind, name][0]
 
+    def has(self, kind: str, name: str) -> bool:
+        """Whether there is something to `get`, allowed or not, sound or not."""
+        return (kind, name) in self._types or f"{kind}-{name}" in self._installed
+
     def all(self, kind: str) -> Iterator[PluginType]:
         """Every plugin of a kind that is loaded or may be: for the start without a configuration."""
         for name in self.names(kind):
@@ -134,42 +159,58 @@ class Plugins:
         return sorted(self._installed.values(), key=lambda one: one.name)
 
     def commands(self, group: Any) -> None:
-        """Let every installed plugin add its CLI commands."""
-        for one in self._installed.values():
-            if self.admits(one.name):
-                self._load(one)
-        self._manager.hook.llmrouter_register_commands(commands=group)
+        """Let every installed plugin add its CLI commands; a broken one takes none of the others' away."""
+        for one, problem in self.doctor():
+            if problem and self.admits(one.name):
+                log.warning("%s", problem)
+        everybody = self._manager.get_plugins()
+        for name, plugin in self._manager.list_name_plugin():
+            add = self._manager.subset_hook_caller(COMMANDS, everybody - {plugin})
+            try:
+                add(commands=group)
+            except Exception as error:
+                log.warning("plugin %s failed in %s: %r", name, COMMANDS, error)
 
     # ---- loading --------------------------------------------------------------------------------
 
     def register(self, plugin: object, name: str) -> None:
-        """Take in a plugin that is already imported: the core's own, or a test's."""
+        """Take in a plugin that is already imported: the core's own, or a test's. All of it, or nothing."""
         try:
             self._manager.register(plugin, name)
             self._manager.check_pending()
-        except (pluggy.PluginValidationError, ValueError) as error:
+            self._types.update(self._claims(plugin, name))
+        except ValueError as error:
+            raise PluginError(f"plugin {name} is there twice: {error}") from error
+        except pluggy.PluginValidationError as error:
+            self._leave_out(plugin)
             raise PluginError(f"plugin {name} does not fit this llmrouter {__version__}: {error}") from error
+        except PluginError:
+            self._leave_out(plugin)
+            raise
+
+    def _leave_out(self, plugin: object) -> None:
+        if self._manager.is_registered(plugin):
+            self._manager.unregister(plugin)
+
+    def _claims(self, plugin: object, name: str) -> dict[tuple[str, str], tuple[PluginType, str]]:
         others = {one for one in self._manager.get_plugins() if one is not plugin}
+        claims: dict[tuple[str, str], tuple[PluginType, str]] = {}
         for kind, hook in HOOKS.items():
             for type_ in self._answers(hook, others, name):
-                self._claim(kind, type_, name)
+                _fit(kind, type_, name)
+                if taken := {**self._types, **claims}.get((kind, type_.name)):
+                    raise PluginError(
+                        f"two plugins bring the {kind} {type_.name!r}: {taken[1]} and {name}. Uninstall one of "
+                        f"them, or name it in `plugins.disable`"
+                    )
+                claims[kind, type_.name] = (type_, name)
+        return claims
 
-    def _answers(self, hook: str, others: set[Any], name: str) -> Iterator[PluginType]:
+    def _answers(self, hook: str, others: set[Any], name: str) -> Sequence[Any]:
         try:
-            for answer in self._manager.subset_hook_caller(hook, others)():
-                yield from answer
+            return [one for answer in self._manager.subset_hook_caller(hook, others)() for one in answer]
         except Exception as error:
             raise PluginError(f"plugin {name} failed in {hook}: {error!r}") from error
-
-    def _claim(self, kind: str, type_: object, name: str) -> None:
-        if not isinstance(type_, PluginType):
-            raise PluginError(f"plugin {name} registers a {type(type_).__name__} as {kind}, not a PluginType")
-        if taken := self._types.get((kind, type_.name)):
-            raise PluginError(
-                f"two plugins bring the {kind} {type_.name!r}: {taken[1]} and {name}. Uninstall one of them, "
-                f"or name it in `plugins.disable`"
-            )
-        self._types[kind, type_.name] = (type_, name)
 
     def _load(self, one: Installed) -> None:
         if one.name in self._loaded:
@@ -182,8 +223,8 @@ class Plugins:
             raise PluginError(
                 f"plugin {one.name} ({one.distribution} {one.version}) cannot be imported: {error!r}"
             ) from error
-        self._loaded.add(one.name)
         self.register(plugin, one.name)
+        self._loaded.add(one.name)
         if self.trace:
             log.info(
                 "loaded %s from %s in %.1f ms",
@@ -208,6 +249,8 @@ class Plugins:
             )
 
     def _unknown(self, kind: str, name: str) -> str:
+        if f"{kind}-{name}" in self._loaded:
+            return f"plugin {kind}-{name} is installed and brings no {kind} {name!r}: tell its author"
         known = self.names(kind)
         close = difflib.get_close_matches(name, known, 1)
         hint = f"Did you mean {close[0]!r}?" if close else f"Try: pip install llmrouter-{kind}-{name}"
@@ -239,8 +282,18 @@ def _installed(entry: EntryPoint) -> Installed:
     return Installed(entry.name, entry.dist.name, entry.dist.version, entry, requires)
 
 
+def _fit(kind: str, type_: object, name: str) -> None:
+    """Raise PluginError for what is not a descriptor of that kind."""
+    if not isinstance(type_, TYPES[kind]):
+        wanted, got = TYPES[kind].__name__, type(type_).__name__
+        raise PluginError(f"plugin {name} registers a {got} as {kind}, not a {wanted}")
+    if kind == "provider" and not issubclass(type_.config, ProviderSettings):
+        raise PluginError(f"plugin {name}: the `config` of provider {type_.name!r} must extend ProviderSettings")
+
+
 def _is_core(requirement: str) -> bool:
-    return requirement.partition(";")[0].rstrip("<>=!~.,* 0123456789").strip() == "llmrouter"
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    return found is not None and found[0] == "llmrouter" and "extra ==" not in requirement
 
 
 def _fits(requirement: str) -> bool:

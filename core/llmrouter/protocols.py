@@ -121,6 +121,7 @@ class Reply(Protocol):
 
     `close` returns at once, may be called at any time and more than once, and ends `chunks`; only the
     owner calls it. `headers` have lower-case names. `chunks` raises TransportError when the answer breaks off.
+    A reply may have `dropped`: the names of fields that its vendor cannot be told.
     """
 
     @property
@@ -132,7 +133,10 @@ class Reply(Protocol):
 
 
 class Provider(Protocol):
-    """Carries calls; never translates. Raises TransportError when the upstream cannot be reached."""
+    """Carries calls; never translates. Raises TransportError when the upstream cannot be reached.
+
+    How long a `send` may take is watched by who calls it: it is cancelled after `Call.timeout`.
+    """
 
     async def send(self, call: Call) -> Reply: ...
     def judge(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:

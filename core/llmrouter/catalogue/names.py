@@ -20,6 +20,7 @@ Order = Literal["", "cost", "speed", "quality"]
 ORDERS: Mapping[str, Order] = {"cheapest": "cost", "fastest": "speed", "best": "quality"}
 SUFFIXES: Mapping[str, Order] = {":floor": "cost", ":nitro": "speed", ":free": ""}
 PHASES = ("plan", "implement")
+SHOWN = 100  # characters of a name that is nothing
 REMEMBERED = 1024
 """Names of models that no configuration lists, kept so that each is looked up once."""
 
@@ -148,6 +149,7 @@ class Names:
         return expansion
 
     def _missing(self, asked: str) -> NoReturn:
+        asked = asked if len(asked) <= SHOWN else f"{asked[:SHOWN]}…"
         names = [name for name, _ in self.listed()]
         close = difflib.get_close_matches(asked, [*names, *(id.partition("/")[2] for id in self.endpoints)], 1)
         hint = f" Did you mean {close[0]!r}?" if close else " GET /v1/models lists what there is."

@@ -61,6 +61,7 @@ class Attempts:
             failure = await self._send(attempt)
             self.engine.sight(attempt, self.world)
             if failure is None:
+                self.dropped += getattr(attempt.reply, "dropped", ())
                 return attempt
             await self.failed(attempt, failure)
         return None

@@ -40,6 +40,7 @@ class Holding:
     _believed: float = -math.inf  # until when
     _granted: float = 0.0
     _taken: float = 0.0
+    _drawn: float = 0.0  # taken from slices that have not ended, and not reported: it can go back to them
     _slices: deque[tuple[float, float]] = field(factory=deque)  # (until, sum granted with it)
 
     def __attrs_post_init__(self) -> None:
@@ -56,7 +57,9 @@ class Holding:
     def take(self, amount: float) -> None:
         """Spend, slices first. Without enough of them it is a debt."""
         free = self._granted - self._taken
-        self._taken += amount if amount < free else free
+        part = amount if amount < free else free
+        self._taken += part
+        self._drawn += part
         self.pending += amount
         self.out += amount
         self.left -= amount
@@ -69,12 +72,13 @@ class Holding:
             return
         if now >= self.until:
             self.turn(now)
-        if delta > 0:  # paid from the slices, so that the store never counts on what is gone
-            self._taken += min(delta, self.free)
-        elif since < self.begins:
+        if delta < 0 and since < self.begins:
             return
-        else:
-            self.refusal = None
+        # An excess is paid from the slices, so that the store never counts on what is gone.
+        part = min(delta, self.free) if delta > 0 else -min(-delta, self._drawn)
+        self._taken += part
+        self._drawn += part
+        self.refusal = None
         self.pending += delta
         self.left -= delta
 
@@ -100,21 +104,37 @@ class Holding:
     def drop(self) -> float:
         """Let go of all slices; what they held."""
         free = self.free
-        self._granted = self._taken = 0.0
+        self._granted = self._taken = self._drawn = 0.0
         self._slices.clear()
         return free
+
+    def report(self) -> float:
+        """What the store was not told yet, to be told now."""
+        amount, self.pending, self._drawn = self.pending, 0.0, 0.0
+        return amount
+
+    def untold(self, amount: float, since: float, now: float) -> None:
+        """The report of `since` failed: it is to be made again, unless its window is over."""
+        if now >= self.until:
+            self.turn(now)
+        if since >= self.begins:
+            self.pending += amount
 
     def turn(self, now: float) -> None:
         """Let go of slices and of the window whose time is up."""
         slices = self._slices
         while slices and slices[0][0] <= now:
-            self._taken = max(self._taken, slices.popleft()[1])
+            self._taken, self._drawn = max(self._taken, slices.popleft()[1]), 0.0
         if not slices:
             self._granted = self._taken = 0.0
         if now >= self.ends:
             begins, ends = window(self.bucket.window).bounds(now)
             self.begins, self.ends = max(begins, self.ends), ends
-            self.pending, self.left = 0.0, self.bucket.limit  # leases that outlive the window stand for the rest
+            self.pending, self._drawn, self.left = (
+                0.0,
+                0.0,
+                self.bucket.limit,
+            )  # leases that outlive the window stand for the rest
         self.until = min(slices[0][0], self.ends) if slices else self.ends
 
     # ---- knowing --------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ class Quota:
         self._holdings = Holdings()
         self._sightings: list[Sighting] = []
         self._store_lock = asyncio.Lock()
+        self._telling: asyncio.Task[None] | None = None
         self._trouble = ""
         self._rests_until = self._reported = self._looked = self._swept = clock()
 
@@ -135,9 +136,11 @@ class Quota:
 
     async def _ask(self, asks: Sequence[Ask]) -> Reservation | Exhausted:
         """One at a time: who had to wait may find what it needs, or that the store has failed."""
+        if self._trouble:
+            return self._without_store(asks)
         try:
             async with self._store_lock, asyncio.timeout(PATIENCE):
-                if not self._resting():
+                if not self._trouble:
                     return await self._grant(asks)
         except Exception as error:
             self._failed(error)
@@ -165,14 +168,11 @@ class Quota:
     def _without_store(self, asks: Sequence[Ask]) -> Reservation | Exhausted:
         now = self._clock()
         if self._fail == "closed":
-            return Exhausted(asks[0].bucket, max(self._rests_until, now + PERIOD))
+            return Exhausted(asks[0].bucket, max(self._rests_until, now) + PERIOD)
         for ask in asks:
             self._holdings[ask.bucket].covers(ask.amount, now)
             self._holdings[ask.bucket].take(ask.amount)
         return Taken(self, asks, now)
-
-    def _resting(self) -> bool:
-        return bool(self._trouble) and self._clock() < self._rests_until
 
     def _failed(self, error: Exception) -> None:
         trouble = f"no answer: {type(error).__name__}"  # its text may hold an address with a password
@@ -188,11 +188,10 @@ class Quota:
     # ---- telling the store ----------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Report what was spent, until cancelled."""
+        """Report what was spent, until cancelled; also finds out when a store that failed is back."""
         while True:
             await asyncio.sleep(PERIOD)
-            if not self._resting():
-                await self._report()
+            await self._report()
 
     async def aclose(self) -> None:
         """Report what is left and give all slices back; in bounded time."""
@@ -201,10 +200,15 @@ class Quota:
                 unspent = {bucket: held.drop() for bucket, held in self._holdings.items() if held.free > CLOSE}
                 await self._settle(unspent)
                 await self._correct()
+        if self._telling:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
 
     async def _report(self) -> None:
         try:
             async with self._store_lock, asyncio.timeout(PATIENCE):
+                if self._trouble and self._clock() < self._rests_until:
+                    return
                 await self._settle({})
                 await self._correct()
                 await self._look()
@@ -212,19 +216,25 @@ class Quota:
             self._failed(error)
 
     async def _settle(self, unspent: Mapping[Bucket, float]) -> None:
-        """Tell what was spent. What a failed call held is told again; a refund is rather lost than given twice."""
+        """Tell what was spent. A call that takes long is waited for and never repeated: it would count twice."""
+        while self._telling:
+            await asyncio.shield(self._telling)
         now, spent = self._clock(), self._pending()
-        if not (spent or unspent or self._trouble or self._sign_of_life_due(now)):
-            return
+        if spent or unspent or self._trouble or self._sign_of_life_due(now):
+            self._telling = asyncio.create_task(self._tell(spent, unspent, now))
+            await asyncio.shield(self._telling)
+            self._answered()
+
+    async def _tell(self, spent: Mapping[Bucket, float], unspent: Mapping[Bucket, float], now: float) -> None:
         try:
             await self._store.settle(spent, unspent)
-        except BaseException:
+            self._reported = now
+        except Exception:
             for bucket, amount in spent.items():
-                if amount > 0 or bucket.unit == "concurrent":
-                    self._holdings[bucket].pending += amount
+                self._holdings[bucket].untold(amount, now, self._clock())
             raise
-        self._reported = now
-        self._answered()
+        finally:
+            self._telling = None
 
     def _pending(self) -> dict[Bucket, float]:
         now, spent = self._clock(), {}
@@ -232,7 +242,7 @@ class Quota:
             if now >= holding.until:
                 holding.turn(now)
             if abs(holding.pending) > CLOSE:
-                spent[bucket], holding.pending = holding.pending, 0.0
+                spent[bucket] = holding.report()
         return spent
 
     def _sign_of_life_due(self, now: float) -> bool:

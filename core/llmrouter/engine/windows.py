@@ -24,7 +24,7 @@ MONDAY = 4 * DAY
 """The first Monday after the epoch, which was a Thursday."""
 
 LENGTH = re.compile(r"([1-9][0-9]*)([smhd])")
-CALENDAR = re.compile(r"(day|week|month)(?: ([01][0-9]|2[0-3]):([0-5][0-9]))?(?: (\S+))?")
+CALENDAR = re.compile(r"(day|week|month)(?: ([01][0-9]|2[0-3]):([0-5][0-9]))?(?: ([^\d\s]\S*))?")
 
 
 class Window(Protocol):

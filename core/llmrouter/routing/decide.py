@@ -14,6 +14,8 @@ from llmrouter.types import Candidate, Decision, Endpoint, Facts, Hold, Op, Rank
 
 from .reasons import LIMITS
 
+ABILITIES = frozenset({"tools", "vision", "json_schema", "audio", "files"})
+"""Needs that are a model's to meet; the others are the wire's."""
 ONE_MODEL_OPS: frozenset[Op] = frozenset({"embed", "rerank"})
 """Operations whose answers of different models cannot stand beside each other."""
 
@@ -93,7 +95,7 @@ def _unfit(
     if wire is None:
         return Rejected(endpoint.id, "ability", facts.op)
     card = endpoint.card
-    missing = facts.needs - card.abilities if card.abilities is not None else frozenset()
+    missing = (facts.needs & ABILITIES) - card.abilities if card.abilities is not None else frozenset()
     if wire.dialect != facts.wire.dialect:
         missing |= facts.needs - dialects[wire.dialect].expresses
     if missing:

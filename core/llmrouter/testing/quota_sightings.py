@@ -124,6 +124,16 @@ class TruthContract:
 
         use(body, workers=2)
 
+    def test_a_worker_that_only_asks_keeps_its_places(self, use: Any) -> None:
+        async def body(one: QuotaStore, other: QuotaStore) -> None:
+            await spend(one, PLACES, 2)
+            for _ in range(10):
+                await asyncio.sleep(1)
+                await granted(one, TOKENS, 1)
+            assert await gone(other, PLACES) == 2
+
+        use(body, workers=2)
+
     def test_the_places_of_a_silent_worker_come_back(self, use: Any) -> None:
         async def body(one: QuotaStore, other: QuotaStore) -> None:
             await spend(one, PLACES, 1)

@@ -98,11 +98,21 @@ class TimeContract:
             await granted(store, REQUESTS, 3)
             now = asyncio.get_running_loop().time
             for amount, ends in ((1, 1.0), (4, 1.3), (5, 60.0), (6, 60.0)):
-                assert await refused(store, REQUESTS, amount) == pytest.approx(NOON + ends)
+                assert await refused(store, REQUESTS, amount) == pytest.approx(NOON + ends, rel=0, abs=1e-3)
             for amount in (1, 4, 6):
                 await asyncio.sleep(await refused(store, REQUESTS, amount) - now())
                 await granted(store, REQUESTS, amount)
                 await store.settle({}, {REQUESTS: amount})
+
+        use(body)
+
+    def test_slices_that_outlive_the_window_put_the_time_to_retry_off(self, use: Any) -> None:
+        async def body(store: QuotaStore) -> None:
+            await asyncio.sleep(59.5)
+            await spend(store, REQUESTS, 4)
+            await granted(store, REQUESTS, 2)
+            assert await refused(store, REQUESTS, 3) == pytest.approx(NOON + 60, rel=0, abs=1e-3)
+            assert await refused(store, REQUESTS, 5) == pytest.approx(NOON + 60.5, rel=0, abs=1e-3)
 
         use(body)
 

@@ -146,8 +146,9 @@ def _framing() -> Iterator[Fault]:
     yield Fault("bad_chunk_size", _bad_chunk_size, broken)
     yield Fault("short_length", _short_length, broken)
     yield Fault("bad_gzip", _bad_gzip, broken)
-    yield Fault("flood", _flood, ("malformed_chunk", "truncated", "server_error"))
-    yield Fault("giant_event", _giant_event, ("malformed_chunk", "truncated", "server_error"), shapes=("stream",))
+    endless: tuple[Kind, ...] = ("malformed_chunk", "truncated", "timeout_ttft", "stall")
+    yield Fault("flood", _flood, endless)
+    yield Fault("giant_event", _giant_event, endless, shapes=("stream",))
 
 
 async def _bad_chunk_size(line: Line) -> None:

@@ -1,0 +1,71 @@
+# ruff: noqa: TID251 (this package is the one place that knows the HTTP clients)
+"""The only room that knows an HTTP client: pools, time-outs, TLS, and one mapping of their errors.
+
+Traffic goes over aiohttp's connector and parser behind httpx's transport interface: a plugin sees httpx
+types, and a request costs three quarters of what `aiohttp.ClientSession` asks for it, and a twentieth of
+httpx's own pool. httpx's own transport is there for tests and recordings; it loses pooled connections when its
+callers are cancelled (httpcore #1093), so it runs in tasks of ours.
+
+Bodies are asked for as `identity`: a stream of small events gains nothing from compression, a compressor
+holds events back, and pass-through then costs no inflating. A server that compresses all the same is read
+decoded, without its `content-encoding`. Redirects are not followed, cookies not kept, the environment not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal, cast
+
+import httpx
+from httpx import URL, AsyncBaseTransport, AsyncByteStream, ByteStream, Headers, MockTransport, Request, Response
+
+from llmrouter.protocols import Transport
+
+from .aio import KEEP_ALIVE, AiohttpTransport
+from .body import Body
+from .guard import GuardedTransport
+
+__all__ = [
+    "URL",
+    "AiohttpTransport",
+    "AsyncBaseTransport",
+    "AsyncByteStream",
+    "Body",
+    "ByteStream",
+    "GuardedTransport",
+    "Headers",
+    "MockTransport",
+    "Request",
+    "Response",
+    "guarded",
+    "open_transport",
+]
+
+
+@asynccontextmanager
+async def open_transport(
+    *, connect: float, limit: int | None, kind: Literal["aiohttp", "httpx"] = "aiohttp"
+) -> AsyncIterator[Transport]:
+    """A pool of connections. `connect` is in seconds; `limit` None is any number of connections.
+
+    `request.extensions["timeout"]["read"]` bounds the wait for the headers, in seconds from the call; the body
+    has no limit of time. Raises TransportError, also while a body is read.
+    """
+    transport = AiohttpTransport(connect, limit) if kind == "aiohttp" else _httpx(connect, limit)
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
+
+
+def guarded(transport: Transport) -> Transport:
+    """Any httpx transport with the promises of this room; ours come back as they are."""
+    if isinstance(transport, AiohttpTransport | GuardedTransport):
+        return transport
+    return GuardedTransport(cast(httpx.AsyncBaseTransport, transport), None)
+
+
+def _httpx(connect: float, limit: int | None) -> GuardedTransport:
+    limits = httpx.Limits(max_connections=limit, keepalive_expiry=KEEP_ALIVE)
+    return GuardedTransport(httpx.AsyncHTTPTransport(limits=limits, trust_env=False), connect)

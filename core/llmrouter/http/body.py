@@ -1,0 +1,81 @@
+# ruff: noqa: TID251 (this package is the one place that knows the HTTP clients)
+"""What both transports share: the body of an answer, and the mapping of foreign errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import cast
+
+import aiohttp
+import httpx
+from aiohttp.http_exceptions import HttpProcessingError
+from attrs import frozen
+
+from llmrouter.errors import TransportError
+from llmrouter.types import Kind
+
+_FOREIGN = (OSError, aiohttp.ClientError, HttpProcessingError, httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
+_SILENCE = (TimeoutError, httpx.TimeoutException)
+
+
+class Body(httpx.AsyncByteStream):
+    """The bytes of an answer. `close` returns at once and ends the iteration, also one that is waiting."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        self.close()
+
+
+@frozen
+class Mapped:
+    """A context in which errors of the clients become TransportError."""
+
+    broken: Kind
+    silent: Kind  # for time-outs
+    garbled: Kind  # for what is not HTTP
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, _FOREIGN):
+            raise TransportError(self._name(error), f"{type(error).__name__}: {error}"[:500]) from error
+
+    def _name(self, error: BaseException) -> Kind:
+        if isinstance(error, httpx.ConnectTimeout):
+            return "connect"
+        if isinstance(error, _SILENCE):
+            return self.silent
+        return self.garbled if _is_garbled(error) else self.broken
+
+
+CONNECTING = Mapped("connect", "connect", "connect")
+OPENING = Mapped("connect", "timeout_headers", "server_error")
+READING = Mapped("truncated", "truncated", "truncated")
+
+
+def _is_garbled(error: BaseException) -> bool:
+    if isinstance(error, httpx.RemoteProtocolError):
+        return "disconnected" not in str(error)  # httpx has one class for a garbled head and for none
+    return isinstance(error, HttpProcessingError)
+
+
+def patience(request: httpx.Request) -> float | None:
+    """Seconds that the headers of the answer may take, from the call on."""
+    return cast("float | None", request.extensions.get("timeout", {}).get("read"))
+
+
+def decoded(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of a body that was decoded on the way."""
+    return [pair for pair in headers if pair[0].lower() not in (b"content-encoding", b"content-length")]

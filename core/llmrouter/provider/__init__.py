@@ -1,0 +1,73 @@
+"""For authors of providers that speak HTTP: the base class, readers of what upstreams say, httpx's types.
+
+class Acme(HTTPProvider):
+    def headers(self, account):
+        return {"x-acme-key": account.api_key.reveal()}
+
+def build(config, context):
+    return Acme(config, context, base_url="https://api.acme.example/v1", paths={"openai.chat": "/chat"})
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmrouter.settings import AccountSettings, ModelSettings, ProviderSettings, Secret
+
+from .endpoints import accounts_of, base_url_of, card_of
+from .limits import FAMILIES, LimitHeaders, moment, retry_at, sightings
+from .refusals import SCOPES, ErrorRule, Said, classify, read_error, redacted
+
+if TYPE_CHECKING:
+    from llmrouter.http import (
+        URL,
+        AsyncBaseTransport,
+        AsyncByteStream,
+        ByteStream,
+        Headers,
+        MockTransport,
+        Request,
+        Response,
+    )
+
+    from .base import HTTPProvider, HTTPReply
+
+__all__ = [
+    "FAMILIES",
+    "SCOPES",
+    "URL",
+    "AccountSettings",
+    "AsyncBaseTransport",
+    "AsyncByteStream",
+    "ByteStream",
+    "ErrorRule",
+    "HTTPProvider",
+    "HTTPReply",
+    "Headers",
+    "LimitHeaders",
+    "MockTransport",
+    "ModelSettings",
+    "ProviderSettings",
+    "Request",
+    "Response",
+    "Said",
+    "Secret",
+    "accounts_of",
+    "base_url_of",
+    "card_of",
+    "classify",
+    "moment",
+    "read_error",
+    "redacted",
+    "retry_at",
+    "sightings",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs an HTTP client loads on first use: a configuration can be checked without one."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(".base" if name.startswith("HTTP") else "llmrouter.http", __name__), name)

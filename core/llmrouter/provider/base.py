@@ -1,0 +1,191 @@
+"""A provider that is reached over HTTP: it carries a call and reads the head of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from llmrouter import __version__
+from llmrouter.errors import LLMRouterError, TransportError
+from llmrouter.http import URL, Body, ByteStream, Request, Response, guarded
+from llmrouter.protocols import BuildContext
+from llmrouter.settings import AccountSettings, ProviderSettings
+from llmrouter.types import Call, Fields, Verdict
+
+from .limits import LimitHeaders, retry_at, sightings
+from .refusals import ErrorRule, Said, classify, read_error
+
+PATIENCE = 30.0  # seconds that a look-up, such as the list of models, may take
+MOST_READ = 16 * 1024 * 1024  # bytes of such an answer
+REBUILT = ("messages", "tools", "stream_options")
+
+Pairs = tuple[tuple[bytes, bytes], ...]
+
+
+class HTTPReply:
+    """An answer under way. `headers` have lower-case names; repeated ones are joined by a comma.
+
+    `dropped` names what the vendor was not told, or was told otherwise.
+    """
+
+    __slots__ = ("_body", "dropped", "headers", "status")
+
+    def __init__(self, response: Response) -> None:
+        self.status: int = response.status_code
+        self.headers: Mapping[str, str] = _headers(response)
+        self.dropped: tuple[str, ...] = ()
+        self._body = cast(Body, response.stream)
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        return aiter(self._body)
+
+    def close(self) -> None:
+        self._body.close()
+
+
+class HTTPProvider:
+    """Base of providers over HTTP. Override `url`, `headers`, `bend`, `judge`, or hand in what is data.
+
+    `paths` are by dialect ("openai.chat": "/chat/completions") and follow `base_url`. `rules` read errors
+    before the table of statuses does; `family` names the headers that state limits.
+    """
+
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        context: BuildContext,
+        *,
+        base_url: str,
+        paths: Mapping[str, str],
+        rules: Sequence[ErrorRule] = (),
+        family: Sequence[LimitHeaders] = (),
+    ) -> None:
+        self.settings = settings
+        self.base_url = URL(base_url)
+        self.clock = context.clock
+        self.rules = rules
+        self.family = family
+        self._transport = guarded(context.transport)
+        self._urls = {dialect: URL(base_url + path) for dialect, path in paths.items()}
+        self._secrets = tuple(one.api_key.reveal() for one in settings.accounts if one.api_key)
+        self._prepared = {one.id: self._prepare(one) for one in settings.accounts}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.settings.name}>"
+
+    # ---- what a subclass may say otherwise -----------------------------------------------------------
+
+    def url(self, call: Call) -> URL:
+        """Where a call goes."""
+        return self._urls[call.wire.dialect]
+
+    def headers(self, account: AccountSettings) -> Mapping[str, str]:
+        """The headers of every call of an account, made once."""
+        return {"authorization": f"Bearer {account.api_key.reveal().strip()}"} if account.api_key else {}
+
+    def bend(self, call: Call) -> Fields:
+        """The fields as this vendor wants them; may not change those of the call."""
+        return call.fields
+
+    def hint(self, headers: Mapping[str, str], message: str, now: float) -> float | None:
+        """When to come back, in seconds of the clock, if the answer says so."""
+        return retry_at(headers, message, now, self.family)
+
+    def judge(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+        """What an answer means, by `rules`, else by its status."""
+        now = self.clock()
+        seen = sightings(headers, self.family, now) if self.family else ()
+        if status < 300 and not body:
+            return Verdict(None, seen)
+        said = _redirect(headers) if 300 <= status < 400 else read_error(body, self._secrets)
+        hint = self.hint(headers, said.message, now)
+        return Verdict(classify(status, said, self.rules, now=now, retry_at=hint), seen)
+
+    # ---- carrying --------------------------------------------------------------------------------------
+
+    async def send(self, call: Call) -> HTTPReply:
+        """Carry a call; how long it may take is watched by who calls. Raises TransportError."""
+        fields = self.bend(call)
+        body = msgspec.json.encode(fields)
+        reply = await self._ask("POST", self.url(call), call.account.id, body, call.headers)
+        if fields is not call.fields:
+            reply.dropped = _dropped(call.fields, fields)
+        return reply
+
+    async def fetch(self, path: str, account: str) -> Any:
+        """The JSON that a GET of `base_url` + `path` gives. Raises LLMRouterError with what was said instead."""
+        url = URL(str(self.base_url) + path)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                reply = await self._ask("GET", url, account)
+                body = await _whole(reply)
+        except TimeoutError as error:
+            raise TransportError("stall", f"{url.host}{url.path} took longer than {PATIENCE:g} s") from error
+        failure = self.judge(reply.status, reply.headers, b"" if reply.status < 300 else body).failure
+        if failure:
+            raise LLMRouterError(f"{self.settings.name}: {failure.kind}: {failure.message}")
+        try:
+            return msgspec.json.decode(body)
+        except msgspec.MsgspecError as error:
+            raise LLMRouterError(f"{self.settings.name}: {url.path} gave no JSON: {error}") from error
+
+    async def _ask(
+        self,
+        method: str,
+        url: URL,
+        account: str,
+        body: bytes = b"",
+        passed: Mapping[str, str] | None = None,
+    ) -> HTTPReply:
+        headers = [(b"host", url.netloc), *self._prepared[account]]
+        if body:
+            headers.append((b"content-length", b"%d" % len(body)))
+        if passed:
+            ours = {name for name, _ in headers}
+            theirs = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in passed.items()]
+            headers += [pair for pair in theirs if pair[0] not in ours]
+        request = Request(method, url, headers=headers, stream=ByteStream(body))
+        return HTTPReply(await self._transport.handle_async_request(request))
+
+    def _prepare(self, account: AccountSettings) -> Pairs:
+        said = {
+            "content-type": "application/json",
+            "accept-encoding": "identity",
+            "user-agent": f"llmrouter/{__version__}",
+            **{name.lower(): value for name, value in self.headers(account).items()},
+        }
+        return tuple((name.encode("ascii"), value.encode("latin-1")) for name, value in said.items())
+
+
+def _headers(response: Response) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for raw, value in response.headers.raw:
+        name, text = raw.lower().decode("latin-1"), value.decode("latin-1")
+        found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
+
+
+def _dropped(before: Fields, after: Fields) -> tuple[str, ...]:
+    """Fields whose value is not carried under any name. Messages and tools are bent, never dropped."""
+    carried = {id(value) for value in after.values()}
+    return tuple(name for name, value in before.items() if id(value) not in carried and name not in REBUILT)
+
+
+def _redirect(headers: Mapping[str, str]) -> Said:
+    target = headers.get("location", "elsewhere").partition("?")[0][:500]
+    return Said(f"The upstream has moved to {target}: write its address into base_url")
+
+
+async def _whole(reply: HTTPReply) -> bytes:
+    body = b""
+    try:
+        async for chunk in reply.chunks():
+            body += chunk
+            if len(body) > MOST_READ:
+                raise LLMRouterError(f"an answer of more than {MOST_READ} bytes")
+    finally:
+        reply.close()
+    return body

@@ -1,0 +1,77 @@
+"""Leave out what is too dear or too weak, then order the rest by cost, quality, speed and headroom."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Literal
+
+from attrs import frozen
+
+from llmrouter.types import Candidate, Facts, Ranked
+
+from .ties import drawn
+from .utility import costs, speeds
+
+WEIGHTS: Mapping[str, Mapping[str, float]] = {
+    "cheapest": {"cost": 1.0},
+    "balanced": {"cost": 0.5, "quality": 0.25, "speed": 0.15, "headroom": 0.1},
+    "quality": {"quality": 1.0},
+}
+"""What a score is made of, by mode; each sums to 1."""
+
+REASONS = {"cheapest": "cost", "balanced": "preference", "quality": "quality"}
+
+LAST, USUAL, FREE = 0 / 3, 1 / 3, 2 / 3
+"""Where the scores of a band begin: all that is free is ahead of the rest, last resorts are behind it."""
+
+
+@frozen(kw_only=True)
+class Cost:
+    """Ranks by the expected cost of the request in hand: input and expected output at each model's prices.
+
+    `ceiling` is in USD, `floor` a quality from 0 to 1; both leave candidates out.
+    """
+
+    mode: Literal["cheapest", "balanced", "quality"] = "balanced"
+    free_first: bool = True
+    ceiling: float | None = None
+    floor: float = 0.0
+    last: tuple[str, ...] = ()  # endpoints, the first of them first
+
+    @property
+    def reason(self) -> str:
+        """The reason code of a decision that follows this order."""
+        return REASONS[self.mode]
+
+    def rank(self, facts: Facts, candidates: Sequence[Candidate], draw: float) -> Sequence[Ranked]:
+        kept = [one for one in candidates if self._admits(one)]
+        cost, speed = costs(kept), speeds(kept)
+        rows: list[tuple[tuple[float, float], Ranked]] = []
+        for one in kept:
+            parts = self._parts(one, cost[one.endpoint], speed[one.endpoint])
+            score = min(math.fsum(parts.values()), 1.0)
+            second = cost[one.endpoint] if self.mode == "quality" else one.quality
+            rows.append(((-score, -second), Ranked(one, score, parts)))
+        rows.sort(key=itemgetter(0))
+        groups = (tuple(ranked for _, ranked in group) for _, group in groupby(rows, itemgetter(0)))
+        return [ranked for equals in groups for ranked in drawn(equals, draw)]
+
+    def _admits(self, candidate: Candidate) -> bool:
+        if candidate.quality < self.floor:
+            return False
+        if self.ceiling is None:
+            return True
+        return candidate.cost is not None and candidate.cost <= self.ceiling
+
+    def _parts(self, candidate: Candidate, cost: float, speed: float) -> Mapping[str, float]:
+        """What its score is the sum of: the band it is in, then a third of each weighted utility."""
+        if candidate.endpoint in self.last:
+            turn = self.last.index(candidate.endpoint)
+            return {"band": LAST, "fallback_chain": (len(self.last) - turn) / (len(self.last) + 1) / 3}
+        quality = round(candidate.quality, 2) if self.mode == "quality" else candidate.quality
+        utilities = {"cost": cost, "quality": quality, "speed": speed, "headroom": candidate.headroom}
+        parts = {name: weight * utilities[name] / 3 for name, weight in WEIGHTS[self.mode].items()}
+        return {"band": FREE if self.free_first and candidate.cost == 0 else USUAL, **parts}

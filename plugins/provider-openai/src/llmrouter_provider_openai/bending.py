@@ -1,0 +1,110 @@
+"""A finished body, bent to one vendor's deviations. What need not be touched stays byte for byte as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from llmrouter.types import Fields, Op
+
+from .profile import Bend
+
+_objects = msgspec.json.Decoder(list[Fields])
+_object = msgspec.json.Decoder(Fields)
+
+
+def bent(fields: Fields, bend: Bend, op: Op) -> Fields:
+    """The fields as this vendor wants them. What cannot be read is left to the vendor to complain about."""
+    found = _named(fields, bend, op)
+    if op != "chat":
+        return found
+    if bend.tool_choice and "tool_choice" in found:
+        _choose(found, bend.tool_choice)
+    for name, change in (("messages", _message), ("tools", _tool)):
+        if name in found and _is_touched(name, bend):
+            found[name] = _each(found[name], bend, change)
+    return found
+
+
+def _named(fields: Fields, bend: Bend, op: Op) -> Fields:
+    found: Fields = {}
+    for name, value in fields.items():
+        name = _new_name(name, fields, bend)
+        if name in bend.drop or (op == "chat" and bend.keep and name not in bend.keep):
+            continue
+        found[name] = value
+    return found
+
+
+def _new_name(name: str, fields: Fields, bend: Bend) -> str:
+    new = bend.rename.get(name, name)
+    return name if new in fields else new  # both were sent: the vendor's own name wins, see `drop`
+
+
+def _choose(fields: Fields, choices: Mapping[str, str | None]) -> None:
+    try:
+        choice = msgspec.json.decode(fields["tool_choice"])
+    except msgspec.MsgspecError:
+        return
+    word = choice if isinstance(choice, str) else "named"
+    if word not in choices:
+        return
+    new = choices[word]
+    if new is None:
+        del fields["tool_choice"]
+    else:
+        fields["tool_choice"] = msgspec.Raw(msgspec.json.encode(new))
+
+
+def _is_touched(name: str, bend: Bend) -> bool:
+    if name == "tools":
+        return bool(bend.tool_strip)
+    return bool(bend.roles or bend.flatten or bend.strip_nulls)
+
+
+def _each(value: msgspec.Raw, bend: Bend, change: Any) -> msgspec.Raw:
+    """A list of objects with each one changed; the same bytes if none was."""
+    try:
+        before = _objects.decode(value)
+    except msgspec.MsgspecError:
+        return value
+    after = [change(one, bend) for one in before]
+    return value if after == before else msgspec.Raw(msgspec.json.encode(after))
+
+
+def _message(message: Fields, bend: Bend) -> Fields:
+    found = dict(message)
+    if bend.strip_nulls:
+        found = {name: value for name, value in found.items() if bytes(value) != b"null" or name == "content"}
+    role = bytes(found.get("role", b"")).strip(b'"').decode("utf-8", "replace")
+    if role in bend.roles:
+        found["role"] = msgspec.Raw(msgspec.json.encode(bend.roles[role]))
+    if bend.flatten and "content" in found:
+        found["content"] = _flat(found["content"])
+    return found
+
+
+def _flat(content: msgspec.Raw) -> msgspec.Raw:
+    """A list of nothing but text parts as one text."""
+    try:
+        parts = _objects.decode(content)
+        kinds = {bytes(part.get("type", b"")) for part in parts}
+        if kinds != {b'"text"'}:
+            return content
+        texts = [msgspec.json.decode(part["text"], type=str) for part in parts]
+    except (msgspec.MsgspecError, KeyError):
+        return content
+    return msgspec.Raw(msgspec.json.encode("".join(texts)))
+
+
+def _tool(tool: Fields, bend: Bend) -> Fields:
+    try:
+        function = _object.decode(tool["function"])
+    except (msgspec.MsgspecError, KeyError):
+        return tool
+    if not bend.tool_strip & function.keys():
+        return tool
+    kept = {name: value for name, value in function.items() if name not in bend.tool_strip}
+    return {**tool, "function": msgspec.Raw(msgspec.json.encode(kept))}

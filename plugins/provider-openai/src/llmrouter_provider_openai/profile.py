@@ -1,0 +1,192 @@
+"""A profile: how one provider differs from OpenAI, as data."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from attrs import evolve, field, frozen
+
+from llmrouter.provider import ErrorRule
+from llmrouter.types import Card, Price
+
+PATHS: Mapping[str, str] = {
+    "openai.chat": "/chat/completions",
+    "openai.completions": "/completions",
+    "openai.embeddings": "/embeddings",
+}
+
+
+Words = frozenset[str]
+
+
+def _set(value: Iterable[str]) -> Words:
+    return frozenset(value)
+
+
+def _words(value: Any) -> Words | None:
+    return None if value is None else frozenset(value)
+
+
+def _price(value: Any) -> Price | None:
+    return None if value is None else Price(**value)
+
+
+def _bend(value: Any) -> Bend:
+    return value if isinstance(value, Bend) else Bend(**value)
+
+
+def _models(value: Any) -> Mapping[str, Model]:
+    return {name: Model(**one) for name, one in value.items()}
+
+
+def _rules(value: Any) -> tuple[ErrorRule, ...]:
+    return tuple(_rule(one) for one in value)
+
+
+@frozen(kw_only=True)
+class Bend:
+    """What is changed in a request body. Empty: nothing, and the bytes go on as they came."""
+
+    rename: Mapping[str, str] = field(factory=dict)
+    drop: Words = field(default=frozenset(), converter=_set)
+    keep: Words = field(default=frozenset(), converter=_set)  # of a chat; empty keeps all
+    roles: Mapping[str, str] = field(factory=dict)
+    tool_choice: Mapping[str, str | None] = field(factory=dict)  # None leaves the field out
+    tool_strip: Words = field(default=frozenset(), converter=_set)  # keys of a function's description
+    flatten: bool = False  # a list of text parts becomes one text
+    strip_nulls: bool = False  # fields of messages that are null
+
+
+@frozen(kw_only=True)
+class Model:
+    """A model as the provider's price list and documentation describe it."""
+
+    context_window: int | None = None  # tokens, input and output together
+    max_output: int | None = None  # tokens
+    price: Price | None = field(default=None, converter=_price)
+    abilities: Words | None = field(default=None, converter=_words)
+    quality: float | None = None
+    dialects: tuple[str, ...] = field(default=(), converter=tuple)  # empty: those of the profile about text
+
+
+@frozen(kw_only=True)
+class Profile:
+    """One provider of the family. The keys are described in `profile.schema.json`."""
+
+    about: str
+    base_url: str | None = None
+    version: str | None = "v1"
+    keyless: bool = False
+    env: tuple[str, ...] = field(default=(), converter=tuple)
+    base_url_env: str | None = None
+    headers: Mapping[str, str] = field(factory=dict)
+    dialects: tuple[str, ...] = field(default=("openai.chat",), converter=tuple)
+    paths: Mapping[str, str] = field(factory=dict)
+    models_path: str | None = "/models"
+    limit_headers: str = "none"
+    reset_zone: str | None = None
+    request: Bend = field(default=Bend(), converter=_bend)
+    errors: tuple[ErrorRule, ...] = field(default=(), converter=_rules)
+    abilities: Words | None = field(default=None, converter=_words)
+    models: Mapping[str, Model] = field(default={}, converter=_models)
+
+    def path(self, dialect: str) -> str:
+        return self.paths.get(dialect, PATHS[dialect])
+
+    def dialects_of(self, model: str) -> tuple[str, ...]:
+        """What is spoken for a model; of one that is not described, everything."""
+        known = self.models.get(model)
+        if known is None:
+            return self.dialects
+        return known.dialects or tuple(one for one in self.dialects if one != "openai.embeddings")
+
+    def card(self, model: str) -> Card:
+        known = self.models.get(model)
+        if known is None:  # a model that the profile does not list may do more than those it lists
+            return Card()
+        card = Card(
+            abilities=self.abilities if known.abilities is None else known.abilities,
+            window=known.context_window,
+            max_output=known.max_output,
+            price=known.price,
+        )
+        return card if known.quality is None else evolve(card, quality=known.quality)
+
+
+def names() -> Sequence[str]:
+    """The profiles that come with this plugin."""
+    folder = resources.files(__package__) / "profiles"
+    return sorted(one.name.removesuffix(".yaml") for one in folder.iterdir() if one.name.endswith(".yaml"))
+
+
+def load(name: str) -> Profile:
+    """A profile by name, or from a file of one's own. Raises ValueError that says what is wrong with it."""
+    if name.endswith((".yaml", ".yml")):
+        return _own(Path(name).expanduser())
+    if name not in names():
+        close = difflib.get_close_matches(name, names(), 1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(names())}; or a path to a .yaml"
+        raise ValueError(f"there is no profile {name!r}. {hint}")
+    return structured(read(f"profiles/{name}.yaml"))
+
+
+def read(name: str) -> Any:
+    """A data file of this package."""
+    text = resources.files(__package__).joinpath(name).read_text("utf-8")
+    return json.loads(text) if name.endswith(".json") else _yaml(text)
+
+
+def _yaml(text: str) -> Any:
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 (both are safe loaders)
+
+
+def _own(path: Path) -> Profile:
+    try:
+        value = _yaml(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"the profile {path} cannot be read: {error}") from error
+    if problems := complaints(value):
+        raise ValueError(f"the profile {path}: {'; '.join(problems)}")
+    return structured(value)
+
+
+def complaints(value: Any) -> list[str]:
+    """What is wrong with a profile, by its schema."""
+    from jsonschema import Draft202012Validator  # heavy, and only a profile of one's own needs it
+
+    found = Draft202012Validator(read("profile.schema.json")).iter_errors(value)
+    return [f"{'.'.join(map(str, error.absolute_path)) or 'it'}: {error.message}" for error in found]
+
+
+def structured(value: Mapping[str, Any]) -> Profile:
+    """A profile from data that fits the schema, with the errors that the whole family knows."""
+    return Profile(**{**value, "errors": [*value.get("errors", ()), *read("errors.yaml")]})
+
+
+def _rule(rule: Mapping[str, Any]) -> ErrorRule:
+    text = rule.get("text")
+    try:
+        pattern = re.compile(text, re.IGNORECASE) if text else None
+    except re.error as error:
+        raise ValueError(f"the expression {text!r} in a profile: {error}") from error
+    return ErrorRule(
+        kind=rule["class"],
+        scope=rule.get("scope"),
+        status=frozenset(_several(rule.get("status"))),
+        code=frozenset(map(str, _several(rule.get("code")))),
+        type=frozenset(_several(rule.get("type"))),
+        text=pattern,
+    )
+
+
+def _several(value: Any) -> Sequence[Any]:
+    if value is None:
+        return ()
+    return value if isinstance(value, list) else (value,)

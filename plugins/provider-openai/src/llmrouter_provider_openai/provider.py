@@ -1,0 +1,74 @@
+"""Carries calls to a provider of the family, as its profile says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import evolve
+
+from llmrouter.errors import LLMRouterError
+from llmrouter.protocols import BuildContext
+from llmrouter.provider import FAMILIES, AccountSettings, HTTPProvider, accounts_of, moment
+from llmrouter.types import Call, Endpoint, Fields
+
+from .bending import bent
+from .config import OpenAISettings
+from .profile import Bend, Profile
+
+_STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+_WINDOWS = ("context_window", "max_model_len", "max_context_length", "context_length")
+"""The names under which model lists state the context window, in tokens."""
+
+
+class OpenAIProvider(HTTPProvider):
+    """OpenAI, or whoever the profile describes."""
+
+    def __init__(self, config: OpenAISettings, context: BuildContext) -> None:
+        self.profile: Profile = config.loaded()
+        self._more_headers = {**self.profile.headers, **config.headers}
+        self._bends = self.profile.request != Bend()
+        super().__init__(
+            config,
+            context,
+            base_url=config.address(),
+            paths={dialect: self.profile.path(dialect) for dialect in self.profile.dialects},
+            rules=self.profile.errors,
+            family=FAMILIES[self.profile.limit_headers],
+        )
+
+    def headers(self, account: AccountSettings) -> Mapping[str, str]:
+        return {**self._more_headers, **super().headers(account)}
+
+    def bend(self, call: Call) -> Fields:
+        return bent(call.fields, self.profile.request, call.op) if self._bends else call.fields
+
+    def hint(self, headers: Mapping[str, str], message: str, now: float) -> float | None:
+        """Some write the end of a limit into their message, in the time of their own zone."""
+        stamp = _STAMP.search(message) if self.profile.reset_zone else None
+        at = moment(f"{stamp[0]}{self.profile.reset_zone}", now) if stamp else None
+        return at if at and at > now else super().hint(headers, message, now)
+
+    async def models(self, account: str) -> Sequence[Endpoint]:
+        """What the provider lists for an account. Raises LLMRouterError where it has no list."""
+        if self.profile.models_path is None:
+            raise LLMRouterError(f"{self.settings.name} has no list of models")
+        said = await self.fetch(self.profile.models_path, account)
+        listed = said.get("data") if isinstance(said, Mapping) else said  # some send the bare list
+        known = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+        return [self._listed(one) for one in known if isinstance(one.get("id"), str)]
+
+    def _listed(self, one: Mapping[str, Any]) -> Endpoint:
+        model = one["id"]
+        card = self.profile.card(model)
+        window = next((one[name] for name in _WINDOWS if isinstance(one.get(name), int)), None)
+        if card.window is None and window:
+            card = evolve(card, window=window)
+        return Endpoint(
+            provider=self.settings.name,
+            model=model,
+            dialects=self.profile.dialects_of(model),
+            accounts=accounts_of(self.settings),
+            card=card,
+        )

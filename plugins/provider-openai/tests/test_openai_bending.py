@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from llmrouter_provider_openai.bending import bent
+from llmrouter_provider_openai.profile import Bend, load
+
+from llmrouter.types import Fields, Op
+
+EVERYTHING = Bend(
+    rename={"max_completion_tokens": "max_tokens"},
+    drop=frozenset({"user"}),
+    keep=frozenset({"model", "messages", "tools", "tool_choice", "max_tokens"}),
+    roles={"developer": "system"},
+    tool_choice={"required": "any", "named": None},
+    tool_strip=frozenset({"strict"}),
+    flatten=True,
+    strip_nulls=True,
+)
+
+
+def opened(body: str) -> Fields:
+    return msgspec.json.decode(body, type=Fields)
+
+
+def shown(fields: Fields) -> str:
+    return msgspec.json.encode(fields).decode()
+
+
+def bend(body: str, op: Op = "chat", **how: Any) -> str:
+    return shown(bent(opened(body), Bend(**how), op))
+
+
+def test_a_field_gets_the_vendors_name_and_keeps_its_bytes() -> None:
+    body = '{"max_completion_tokens": 1e2, "x": 0.10}'
+    assert bend(body, rename={"max_completion_tokens": "max_tokens"}) == '{"max_tokens":1e2,"x":0.10}'
+
+
+def test_a_field_that_was_sent_under_both_names_stays_as_it_is() -> None:
+    body = '{"max_completion_tokens":1,"max_tokens":2}'
+    assert bend(body, rename={"max_completion_tokens": "max_tokens"}) == body
+    assert bend(body, rename={"max_completion_tokens": "max_tokens"}, keep=["max_tokens"]) == '{"max_tokens":2}'
+
+
+def test_fields_are_dropped_by_name_and_kept_by_name() -> None:
+    body = '{"model":"m","user":"u","seed":1}'
+    assert bend(body, drop=["user"]) == '{"model":"m","seed":1}'
+    assert (
+        bend(body, keep=["model", "random_seed"], rename={"seed": "random_seed"}) == '{"model":"m","random_seed":1}'
+    )
+
+
+def test_what_is_kept_of_a_chat_says_nothing_of_embeddings() -> None:
+    body = '{"input":"a","dimensions":3,"messages":[{"role":"developer"}]}'
+    how: dict[str, Any] = {
+        "keep": ["messages"],
+        "rename": {"dimensions": "output_dimension"},
+        "roles": {"developer": "system"},
+    }
+    assert bend(body, "embed", **how) == '{"input":"a","output_dimension":3,"messages":[{"role":"developer"}]}'
+
+
+def test_roles_are_renamed_and_the_rest_of_a_message_is_not_touched() -> None:
+    body = '{"messages":[{"role":"developer","content":"\\u00e9","x":1.0},{"role": "user", "content": null}]}'
+    assert bend(body, roles={"developer": "system"}) == (
+        '{"messages":[{"role":"system","content":"\\u00e9","x":1.0},{"role":"user","content":null}]}'
+    )
+
+
+def test_messages_that_need_no_change_keep_their_bytes() -> None:
+    body = '{"messages":[{"role": "user",  "content": "hi"}]}'
+    assert bend(body, roles={"developer": "system"}, flatten=True, strip_nulls=True) == (
+        '{"messages":[{"role": "user",  "content": "hi"}]}'
+    )
+
+
+def test_a_list_of_text_parts_becomes_one_text() -> None:
+    parts = '[{"type":"text","text":"a\\n"},{"type": "text","text":"b","cache_control":{}}]'
+    assert bend(f'{{"messages":[{{"role":"user","content":{parts}}}]}}', flatten=True) == (
+        '{"messages":[{"role":"user","content":"a\\nb"}]}'
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['[{"type":"text","text":"a"},{"type":"image_url","image_url":{}}]', '[{"type":"text"}]', "[1]", "[]", "7"],
+)
+def test_other_content_is_left_alone(content: str) -> None:
+    body = f'{{"messages":[{{"role":"user","content":{content}}}]}}'
+    assert bend(body, flatten=True) == body
+
+
+def test_nulls_of_a_message_go_but_for_its_content() -> None:
+    body = '{"messages":[{"role":"assistant","content":null,"function_call":null,"tool_calls":[]}]}'
+    assert bend(body, strip_nulls=True) == '{"messages":[{"role":"assistant","content":null,"tool_calls":[]}]}'
+
+
+@pytest.mark.parametrize(
+    ("choice", "becomes"),
+    [
+        ('"auto"', '{"tool_choice":"auto"}'),
+        ('"required"', '{"tool_choice":"any"}'),
+        ('{"type":"function","function":{"name":"f"}}', "{}"),
+        ("[", None),
+    ],
+)
+def test_a_tool_choice_gets_the_vendors_word_or_is_left_out(choice: str, becomes: str | None) -> None:
+    fields = {"tool_choice": msgspec.Raw(choice.encode())}
+    found = bent(fields, Bend(tool_choice={"required": "any", "named": None}), "chat")
+    assert found == fields if becomes is None else shown(found) == becomes
+
+
+def test_keys_of_functions_are_taken_out() -> None:
+    tools = '[{"type":"function","function":{"name":"f","strict":true,"parameters":{"x": 1.0}}},{"type":"other"}]'
+    assert bend(f'{{"tools":{tools}}}', tool_strip=["strict"]) == (
+        '{"tools":[{"type":"function","function":{"name":"f","parameters":{"x": 1.0}}},{"type":"other"}]}'
+    )
+    plain = '{"tools":[{"type":"function","function":{"name": "f"}}]}'
+    assert bend(plain, tool_strip=["strict"]) == plain
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-100, 100) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["role", "content", "type", "text", "function", "strict"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["messages", "tools", "tool_choice", "user", "max_completion_tokens"]), _values)
+)
+def test_no_body_is_too_strange_to_be_bent(body: dict[str, Any]) -> None:
+    fields = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in body.items()}
+    before = dict(fields)
+    msgspec.json.decode(shown(bent(fields, EVERYTHING, "chat")))
+    assert fields == before, "the fields of a call belong to the call"
+
+
+def test_a_profile_that_bends_nothing_says_so() -> None:
+    assert all(load(name).request == Bend() for name in ("openai", "custom", "litellm", "megallm", "anannas"))
+    assert load("mistral").request != Bend()
+
+
+def test_a_profile_bends_a_whole_request() -> None:
+    body = (
+        '{"model":"m","messages":[{"role":"developer","content":"c"}],"max_completion_tokens":5,"seed":1,'
+        '"store":true,"tool_choice":"required","stream":true,"stream_options":{"include_usage":true}}'
+    )
+    assert shown(bent(opened(body), load("mistral").request, "chat")) == (
+        '{"model":"m","messages":[{"role":"system","content":"c"}],"max_tokens":5,"random_seed":1,'
+        '"tool_choice":"any","stream":true}'
+    )

@@ -1,0 +1,129 @@
+"""One upstream fails, all the time or now and then; the clients notice nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from llmrouter.testing.upstream import Received, Script, Upstream
+from llmrouter.testing.upstream_openai import TEXT, chat, error
+from llmrouter.testing.upstream_scripts import JSON, answer, flapping
+from tests.calling import at_once
+from tests.faults.setups import config
+from tests.harness import Serving, serving
+
+BROKEN = answer(500, JSON, error())
+ROUNDS = 400
+TURNS = 2.2
+"""Seconds in which one that flaps every second was bad, good and bad again."""
+MOST = 1.0
+"""Seconds between a failure and the next attempt that no machine is too slow for."""
+
+
+@pytest.fixture
+def upstreams() -> Iterator[tuple[Upstream, Upstream]]:
+    with Upstream(BROKEN) as bad, Upstream(chat()) as good:
+        yield bad, good
+
+
+def two(bad: Upstream, good: Upstream, **more: Any) -> str:
+    return config({"bad": bad.base_url, "good": good.base_url}, {"both": ["bad/m", "good/m"]}, **more)
+
+
+def ask(router: Serving, number: int, stream: bool) -> bool:
+    """Whether the client got the whole answer; the number travels in the request."""
+    got = router.chat("both", stream, user=f"n{number}")
+    return got.status == 200 and got.text == TEXT and got.broken is None
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("threads", [1, 50])
+def test_with_one_upstream_always_failing_every_request_succeeds(
+    upstreams: tuple[Upstream, Upstream], stream: bool, threads: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad, good = upstreams
+    with serving(two(bad, good, breaker=None)) as router:
+        succeeded = at_once(ROUNDS, lambda number: ask(router, number, stream), threads)
+    assert succeeded.count(True) == ROUNDS
+    assert len(good.requests) == ROUNDS
+    gaps = switches(bad, good)
+    assert gaps
+    p99 = gaps[int(len(gaps) * 0.99)] * 1e3
+    with capsys.disabled():
+        shape = "streamed" if stream else "plain"
+        print(f"\nfailover, {shape}, {threads} at once: {len(gaps)} switches, p99 {p99:.1f} ms, median "
+              f"{gaps[len(gaps) // 2] * 1e3:.1f} ms")  # fmt: skip
+    assert gaps[-1] < MOST
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_the_breaker_spares_an_upstream_that_always_fails(
+    upstreams: tuple[Upstream, Upstream], stream: bool
+) -> None:
+    bad, good = upstreams
+    with serving(two(bad, good)) as router:
+        assert all(ask(router, number, stream) for number in range(ROUNDS))
+    assert 3 <= len(bad.requests) <= 20
+    assert len(good.requests) == ROUNDS
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("threads", [1, 50])
+def test_with_one_upstream_flapping_every_request_succeeds(
+    upstreams: tuple[Upstream, Upstream], stream: bool, threads: int
+) -> None:
+    bad, good = upstreams
+    bad.script = flapping(chat(), BROKEN, every=1.0)
+    succeeded: list[bool] = []
+    with serving(two(bad, good, breaker={"open_for": "200ms", "ramp": "200ms"})) as router:
+        while len(succeeded) < ROUNDS or bad.requests[-1].at - bad.requests[0].at < TURNS:
+            succeeded += at_once(100, lambda number: ask(router, number, stream), threads)
+    assert all(succeeded)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_an_upstream_that_comes_back_is_used_again(upstreams: tuple[Upstream, Upstream], stream: bool) -> None:
+    bad, good = upstreams
+    with serving(two(bad, good, breaker={"open_for": "100ms", "ramp": "100ms"})) as router:
+        assert all(ask(router, number, stream) for number in range(20))
+        bad.clear()
+        bad.script = recovered = chat()
+        for number in range(400):
+            assert ask(router, number, stream)
+            if len(bad.requests) > 20:
+                break
+    assert bad.script is recovered
+    assert len(bad.requests) > 20
+
+
+def switches(bad: Upstream, good: Upstream) -> list[float]:
+    """Seconds from the end of each failure to the arrival at the peer, in order of size."""
+    failed = {request.json["user"]: request.ended or request.at for request in bad.requests}
+    arrived = {request.json["user"]: request.at for request in good.requests}
+    return sorted(arrived[name] - ended for name, ended in failed.items() if name in arrived)
+
+
+def test_gaps_are_counted_from_the_upstreams_own_times() -> None:
+    def asked(script: Script, times: list[float]) -> Upstream:
+        made = [Received("POST", "/", {}, b'{"user": "n%d"}' % n, at, 1, None, at) for n, at in enumerate(times)]
+        return Upstream(script, made)
+
+    assert switches(asked(BROKEN, [1.0, 2.0]), asked(BROKEN, [1.5, 2.1, 9.0])) == pytest.approx([0.1, 0.5])
+
+
+def test_small_answers_are_not_held_back_by_the_socket(upstreams: tuple[Upstream, Upstream]) -> None:
+    """Nagle's algorithm and a delayed acknowledgement together cost 40 ms an answer."""
+    _, good = upstreams
+    with serving(config({"good": good.base_url}, {})) as router:
+        for stream in (False, True):
+            times = sorted(_seconds(router, stream) for _ in range(21))
+            assert times[10] < 0.03
+
+
+def _seconds(router: Serving, stream: bool) -> float:
+    started = time.monotonic()
+    assert router.chat("good/m", stream).text == TEXT
+    return time.monotonic() - started
