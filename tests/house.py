@@ -131,7 +131,7 @@ def error(status: int, **headers: str) -> Answer:
 class Upstream:
     """A provider that gives its answers in turn, the last one for ever."""
 
-    answers: list[Answer | Exception | Callable[[], Answer]]
+    answers: Sequence[Answer | Exception | Callable[[], Answer]]
     calls: list[Call] = field(factory=list)
     sent: list[Answer] = field(factory=list)
     clock: Callable[[], float] = lambda: asyncio.get_running_loop().time()
@@ -270,7 +270,13 @@ class House:
 
     @property
     def record(self) -> RequestRecord:
+        """Of the last request."""
         return self.records.all[-1]
+
+    @property
+    def cache(self) -> str:
+        """What the cache did for the last request."""
+        return self.record.cache
 
     @property
     def kinds(self) -> list[str | None]:

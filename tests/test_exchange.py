@@ -527,10 +527,10 @@ def test_an_exact_request_is_answered_from_its_recording_in_either_shape(first: 
         up = Upstream([Answer(streamed("hel", "lo") if first else plain())])
         house = House({"a/m": up}, cache=CacheSettings())
         await house.ask(stream=first, temperature=0)
-        assert house.record.cache == "miss"
+        assert house.cache == "miss"
         socket = await house.ask(stream=then, temperature=0)
         assert (socket.text, socket.headers["x-llmrouter-cache"]) == ("hello", "hit")
-        assert house.record.cache == "hit"
+        assert house.cache == "hit"
         assert house.record.decision is None
         assert b"chatcmpl-up" not in socket.body
         assert len(up.calls) == 1
@@ -545,14 +545,14 @@ def test_the_cache_is_asked_only_for_what_may_be_repeated() -> None:
         up = good()
         house = House({"a/m": up}, cache=CacheSettings())
         for body in ({}, {"temperature": 0.5}, {"temperature": 0, "tools": []}):
-            await house.ask(**body)  # type: ignore[arg-type]
+            await house.ask(**body)
         for wish in ("no", "refresh"):
             await house.ask(temperature=0)
             calls = len(up.calls)
             await house.ask(temperature=0, headers={"x-llmrouter-cache": wish})
             assert len(up.calls) == calls + 1
         await house.ask(temperature=0, model="a/m")
-        assert house.record.cache == "miss"
+        assert house.cache == "miss"
 
     in_time(main())
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmrouter.engine.windows import same_window, window
+from llmrouter.quota import same_window, window
 
 HOUR = 3600.0
 ZONES = [

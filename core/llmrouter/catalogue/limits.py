@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import define, field
 
 from llmrouter.settings import ClientKeySettings, LimitSettings, ProviderSettings
-from llmrouter.types import Account, Bucket, Endpoint
+from llmrouter.types import Account, Ask, Bucket, Endpoint
 
 PER_REQUEST = frozenset({"requests", "concurrent"})
 """Units of a client that are counted once per request; the others are counted once per attempt."""
@@ -23,6 +23,7 @@ class Limits:
     clients: Mapping[str, ClientKeySettings]
     _by_turn: dict[tuple[str, str], tuple[Bucket, ...]] = field(factory=dict)
     _by_client: dict[str, tuple[Bucket, ...]] = field(factory=dict)
+    _admissions: dict[str, tuple[Ask, ...]] = field(factory=dict)
 
     def turn(self, endpoint: Endpoint, account: Account) -> tuple[Bucket, ...]:
         """What one call through this account to this model draws from."""
@@ -40,6 +41,13 @@ class Limits:
             limits = key.limits if key else ()
             self._by_client[name] = tuple(_bucket(limit, f"client:{name}") for limit in limits)
         return self._by_client[name]
+
+    def admission(self, name: str) -> tuple[Ask, ...]:
+        """What each request of this client takes as a whole, however many calls it makes."""
+        if name not in self._admissions:
+            asks = (Ask(bucket, 1.0) for bucket in self.client(name) if bucket.unit in PER_REQUEST)
+            self._admissions[name] = tuple(asks)
+        return self._admissions[name]
 
     def all(self, endpoints: Iterable[Endpoint]) -> Sequence[Bucket]:
         """Every bucket of a configuration, for status pages."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import define, field
 
@@ -91,20 +91,15 @@ class Attempt:
             return broken.failure
         except TransportError as error:
             return _of(error)
-        except TimeoutError:
-            return Failure(
-                kind="timeout_headers", scope="endpoint", message=f"no answer within {call.timeout:.1f} s"
-            )
         except Exception as error:  # a provider plugin's own mistake must not take the request down
             return Failure(kind="internal", scope="endpoint", message=f"{type(error).__name__} in the provider")
 
     async def _open(self, call: Call) -> Failure | None:
         loop = asyncio.get_running_loop()
         self._sent_at, self.sent = loop.time(), True
-        async with asyncio.timeout(call.timeout):
-            self.reply = await self.provider.send(call)
-        self._heard_at = loop.time()
-        self._rearm(loop)
+        if failure := await self._sent(call, loop):
+            return failure
+        assert self.reply is not None
         if self.reply.status >= 300:
             return await self._refused(self.reply)
         verdict = self.provider.judge(self.reply.status, self.reply.headers, b"")
@@ -113,6 +108,28 @@ class Attempt:
             return verdict.failure
         self._chunks = aiter(self.reply.chunks())
         return await self._hold_back()
+
+    async def _sent(self, call: Call, loop: asyncio.AbstractEventLoop) -> Failure | None:
+        """Wait for the headers. The one timer of an attempt ends this wait, too."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._watch = loop.call_at(self._sent_at + call.timeout, self._give_up, task, call.timeout)
+        try:
+            self.reply = await self.provider.send(call)
+        except asyncio.CancelledError:
+            if self._expired and task.uncancel() == 0:
+                return self._expired
+            raise
+        finally:
+            self._watch.cancel()
+        self._heard_at = loop.time()
+        self._rearm(loop)
+        return None
+
+    def _give_up(self, task: asyncio.Task[Any], waited: float) -> None:
+        message = f"no answer within {waited:.1f} s"
+        self._expired = Failure(kind="timeout_headers", scope="endpoint", message=message)
+        task.cancel()
 
     async def _refused(self, reply: Reply) -> Failure:
         body = b""

@@ -6,11 +6,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
-from llmrouter.catalogue.limits import PER_REQUEST
 from llmrouter.catalogue.names import Expansion
 from llmrouter.protocols import Client, Reservation, Writer
 from llmrouter.types import (
-    Ask,
     Decision,
     Exhausted,
     Frame,
@@ -79,8 +77,7 @@ class Exchange:
 
     async def _admit(self) -> Trouble | None:
         """Take what the client itself is limited to, once for the whole request."""
-        limits = self.world.limits.client(self.facts.client)
-        asks = [Ask(bucket, 1.0) for bucket in limits if bucket.unit in PER_REQUEST]
+        asks = self.world.limits.admission(self.facts.client)
         if not asks:
             return None
         taken = await self.engine.quota.reserve(asks)

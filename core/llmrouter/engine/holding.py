@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
+from llmrouter.quota import same_window, window
 from llmrouter.types import Bucket, Exhausted, Sighting, Unit
-
-from .windows import same_window, window
 
 MARGIN = 0.4
 """Seconds that a slice ends here before it does in the store: what was taken of it must be reported by then."""
@@ -130,11 +129,8 @@ class Holding:
         if now >= self.ends:
             begins, ends = window(self.bucket.window).bounds(now)
             self.begins, self.ends = max(begins, self.ends), ends
-            self.pending, self._drawn, self.left = (
-                0.0,
-                0.0,
-                self.bucket.limit,
-            )  # leases that outlive the window stand for the rest
+            self.left = self.bucket.limit
+            self.pending = self._drawn = 0.0  # leases that outlive the window stand for it
         self.until = min(slices[0][0], self.ends) if slices else self.ends
 
     # ---- knowing --------------------------------------------------------------------------------

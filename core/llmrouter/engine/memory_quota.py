@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from attrs import define, field
 
 from llmrouter.protocols import Clock
+from llmrouter.quota import Book, Key, key_of, lend, same_window
 from llmrouter.types import Ask, Bucket, Exhausted, Granted, Sighting
-
-from .books import Book, Key, key_of, lend
-from .windows import same_window
 
 SWEEP = 4096
 """Every so many new buckets, those whose window is over are forgotten."""

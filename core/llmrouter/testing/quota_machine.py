@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from llmrouter.engine.windows import window
 from llmrouter.protocols import Clock, QuotaStore
+from llmrouter.quota import window
 from llmrouter.types import Ask, Bucket, Exhausted, Granted
 
 from .clock import VirtualLoop

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .engine.books import TTL, Book, Key, Lease, key_of, lend
-from .engine.windows import Window, same_window, window
+from .books import TTL, Book, Key, Lease, key_of, lend
+from .windows import Window, same_window, window
 
 __all__ = ["TTL", "Book", "Key", "Lease", "Window", "key_of", "lend", "same_window", "window"]
