@@ -9,7 +9,7 @@ from attrs import frozen
 from llmrouter import ProviderType
 from llmrouter.config import structured
 from llmrouter.config.structure import seconds
-from llmrouter.engine.windows import window
+from llmrouter.quota import window
 from llmrouter.errors import ConfigError, PluginError
 from llmrouter.plugins import Plugins
 from llmrouter.settings import (

@@ -64,7 +64,7 @@ def house(store: SlowStore) -> House:
         "c/m": [Answer([0.0, chunk("a"), 0.0, chunk("b"), 0.0, *streamed("c")])],
     }
     providers = {name: ProviderSettings(name=name, plugin="fake", limits=LIMITS) for name in "abc"}
-    upstreams = {id: SlowUpstream(answers) for id, answers in scripts.items()}  # type: ignore[arg-type]
+    upstreams = {id: SlowUpstream(answers) for id, answers in scripts.items()}
     return House(upstreams, store=store, providers=providers)
 
 

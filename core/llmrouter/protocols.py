@@ -187,7 +187,8 @@ class QuotaStore(Protocol):
 
     A slice is the caller's for `Granted.ttl` seconds; what was not settled by then comes back by itself,
     also when the caller was cancelled or killed. `settle` books deltas: spent may be negative, when an
-    estimate was too high, and goes past the limit when it was too low (a debt of the window).
+    estimate was too high, and goes past the limit when it was too low (a debt of the window). A `settle` that
+    raises has booked nothing: it is told again.
     """
 
     async def grant(self, asks: Sequence[Ask]) -> Granted | Exhausted: ...

@@ -31,7 +31,7 @@ class Limits:
         if key not in self._by_turn:
             if len(self._by_turn) > MOST_TURNS:
                 self._by_turn.clear()
-            self._by_turn[key] = tuple(self._of_turn(endpoint, account))
+            self._by_turn[key] = tuple(dict.fromkeys(self._of_turn(endpoint, account)))
         return self._by_turn[key]
 
     def client(self, name: str) -> tuple[Bucket, ...]:
@@ -39,7 +39,7 @@ class Limits:
         if name not in self._by_client:
             key = self.clients.get(name)
             limits = key.limits if key else ()
-            self._by_client[name] = tuple(_bucket(limit, f"client:{name}") for limit in limits)
+            self._by_client[name] = tuple(dict.fromkeys(_bucket(limit, f"client:{name}") for limit in limits))
         return self._by_client[name]
 
     def admission(self, name: str) -> tuple[Ask, ...]:
