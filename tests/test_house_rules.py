@@ -39,7 +39,7 @@ LONGER: Mapping[str, int] = {
     "tests/test_quota.py": 750,
 }
 """Tests that are longer, and how long they may be until somebody cuts them."""
-OUTSIDE = {"node_modules", "__pycache__", "dist", "build", "htmlcov"}
+OUTSIDE = {"node_modules", "__pycache__", "dist", "build", "htmlcov", "uv.lock", "llmrouter.yaml"}
 MUTABLE = {
     "dict",
     "list",

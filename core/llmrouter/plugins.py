@@ -226,7 +226,7 @@ class Plugins:
         self.register(plugin, one.name)
         self._loaded.add(one.name)
         if self.trace:
-            log.info(
+            log.warning(  # plugins load before the configuration says how to log: a warning shows even then
                 "loaded %s from %s in %.1f ms",
                 one.name,
                 one.distribution,

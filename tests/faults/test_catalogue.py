@@ -30,7 +30,6 @@ HINTS = {
     "reset_header": 90,
     "date": 30,
     "hours": 7200,
-    "year": 86400,
 }
 """Form of a hint → the seconds it stands for; a day is the most that is believed."""
 CASES = [(name, shape, peers) for name in ALL for shape in ALL[name].shapes for peers in ("peer", "alone")]

@@ -71,7 +71,7 @@ class Environment:
 
     def install(self, *packages: str | Path) -> None:
         """With everything they depend on, from the index that is configured."""
-        must(*UV, "pip", "install", "--quiet", "--python", self.folder, *packages)
+        must(*UV, "pip", "install", "--quiet", "--python", self.folder, "-c", ROOT / "constraints.txt", *packages)
 
     def add(self, *wheels: Path) -> None:
         """By pip, without what they depend on: all of it is there, or meant not to be."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -98,3 +99,9 @@ def test_commands_of_sound_plugins_are_there_beside_broken_ones(crowded: Environ
     unknown = crowded.llmrouter("greed")
     assert unknown.code == 2
     assert "Did you mean 'greet'?" in unknown.errors
+
+
+def test_each_load_is_told_when_asked_for(crowded: Environment) -> None:
+    environ = only(GOOD.entry, LLMROUTER_TRACE_PLUGINS="1")
+    said = crowded.llmrouter("plugins", "doctor", environ=environ)
+    assert re.search(r"loaded provider-parrot from llmrouter-provider-parrot in [0-9.]+ ms", said.errors)

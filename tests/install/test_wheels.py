@@ -95,6 +95,7 @@ def test_all_plugins_are_listed_and_sound(complete: Environment) -> None:
     assert {row["name"]: (row["distribution"], row["version"]) for row in rows} == {
         name: (f"llmrouter-{name}", version[name]) for name in PLUGINS
     }
+    must(*UV, "pip", "check", "--quiet", "--python", complete.folder)
     doctor = complete.llmrouter("plugins", "doctor", "--json")
     assert doctor.code == 0, doctor.output
     assert not [row for row in json.loads(doctor.output)["plugins"] if row["problem"]]

@@ -22,7 +22,8 @@ REQUESTS: Mapping[str, str] = {
     "x-llmrouter-timeout": "Seconds this client is ready to wait; shortens `engine.deadline`.",
     "x-llmrouter-cache": "`no`: neither look nor keep. `refresh`: ask anew, and keep the answer.",
     "x-llmrouter-dry-run": "`1`: answer with the decision and call nobody.",
-    "x-llmrouter-trace": "On a stream: end it with a comment that says who served, after how many calls, at what cost.",
+    "x-llmrouter-trace": "On a stream: end it with a comment that says who served, after how many calls, and "
+    "for how much.",
     "x-llmrouter-quality": HINT,
     "x-llmrouter-priority": HINT,
     "x-llmrouter-tags": HINT,
@@ -53,7 +54,8 @@ ANSWERS: Mapping[str, str] = {
 BODY = """## In the body
 
 What stands in a header `x-llmrouter-…` may stand in the body instead, as one object that is never forwarded:
-`{"llmrouter": {"dry_run": true}}`; with the OpenAI SDK `extra_body={"llmrouter": {"task": "coding"}}`. A header wins.
+`{"llmrouter": {"dry_run": true}}`; with the OpenAI SDK `extra_body={"llmrouter": {"task": "coding"}}`. A header
+wins.
 """
 
 

@@ -64,7 +64,7 @@ def limits() -> Iterator[Fault]:
         "seconds": ({"retry-after": "7"}, soon),
         "fraction": ({"retry-after": "6.5"}, soon),
         "milliseconds": ({"retry-after-ms": "6500"}, soon),
-        "reset_header": ({"x-ratelimit-reset-requests": "1m30s"}, soon),
+        "reset_header": ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m30s"}, soon),
         "placeholder": ({"retry-after": "X-RETRY-AFTER-XXX", "x-ratelimit-remaining-requests": "REDACTED"}, soon),
         "negative": ({"retry-after": "-5"}, soon),
         "hours": ({"retry-after": "7200"}, later),
