@@ -9,9 +9,9 @@ from attrs import frozen
 from llmrouter import ProviderType
 from llmrouter.config import structured
 from llmrouter.config.structure import seconds
-from llmrouter.quota import window
 from llmrouter.errors import ConfigError, PluginError
 from llmrouter.plugins import Plugins
+from llmrouter.quota import window
 from llmrouter.settings import (
     AccountSettings,
     BreakerSettings,

@@ -161,13 +161,6 @@ class Policy(Protocol):
 
 
 @runtime_checkable
-class Analyses(Protocol):
-    """Optional for a policy: read the prompt once, before ranking; the result becomes Facts.signals."""
-
-    def analyse(self, facts: Facts, text: str) -> Mapping[str, float | str]: ...
-
-
-@runtime_checkable
 class Learns(Protocol):
     """Optional for a policy: told how each request ended."""
 
@@ -227,7 +220,7 @@ ASGIApp = Callable[[ASGIScope, ASGIReceive, ASGISend], Awaitable[None]]
 
 @runtime_checkable
 class Page(Protocol):
-    """Optional for anything a plugin builds: an ASGI app, mounted at `path`."""
+    """Optional for a metrics sink: an ASGI app, mounted at `path`."""
 
     @property
     def path(self) -> str: ...
