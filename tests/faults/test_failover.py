@@ -13,7 +13,7 @@ from llmrouter.testing.upstream_openai import TEXT, chat, error
 from llmrouter.testing.upstream_scripts import JSON, answer, flapping
 from tests.calling import at_once
 from tests.faults.setups import config
-from tests.harness import Serving, serving
+from tests.harness import Serving, process, serving
 
 BROKEN = answer(500, JSON, error())
 ROUNDS = 400
@@ -45,7 +45,8 @@ def test_with_one_upstream_always_failing_every_request_succeeds(
     upstreams: tuple[Upstream, Upstream], stream: bool, threads: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad, good = upstreams
-    with serving(two(bad, good, breaker=None)) as router:
+    start = serving if threads == 1 else process  # many clients need a processor of their own
+    with start(two(bad, good, breaker=None)) as router:
         succeeded = at_once(ROUNDS, lambda number: ask(router, number, stream), threads)
     assert succeeded.count(True) == ROUNDS
     assert len(good.requests) == ROUNDS
