@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
+from attrs import field as attrs_field
 from attrs import frozen
 from msgspec import field
 
@@ -23,8 +24,11 @@ Fields = dict[str, msgspec.Raw]
 Op = Literal["chat", "embed", "rerank", "count"]
 
 
-class Value(msgspec.Struct, frozen=True, tag=True):
-    """Base of what is made per request; unions of values decode by their tag."""
+class Value(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """Base of what is made per request; unions of values decode by their tag.
+
+    A value cannot be part of a cycle, so the garbage collector need not visit it.
+    """
 
 
 # --- what came in
@@ -112,9 +116,10 @@ class Endpoint:
     dialects: tuple[str, ...]  # spoken for this model, best first
     accounts: tuple[Account, ...]  # interchangeable: one price, one set of abilities
     card: Card = Card()
+    id: str = attrs_field(init=False, eq=False, repr=False)  # "provider/model", made once: it is asked for often
 
-    @property
-    def id(self) -> str:
+    @id.default
+    def _id(self) -> str:
         return f"{self.provider}/{self.model}"
 
 

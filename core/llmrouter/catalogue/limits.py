@@ -28,11 +28,12 @@ class Limits:
     def turn(self, endpoint: Endpoint, account: Account) -> tuple[Bucket, ...]:
         """What one call through this account to this model draws from."""
         key = (endpoint.id, account.id)
-        if key not in self._by_turn:
+        found = self._by_turn.get(key)
+        if found is None:
             if len(self._by_turn) > MOST_TURNS:
                 self._by_turn.clear()
-            self._by_turn[key] = tuple(dict.fromkeys(self._of_turn(endpoint, account)))
-        return self._by_turn[key]
+            found = self._by_turn[key] = tuple(dict.fromkeys(self._of_turn(endpoint, account)))
+        return found
 
     def client(self, name: str) -> tuple[Bucket, ...]:
         """What a request of this client draws from."""

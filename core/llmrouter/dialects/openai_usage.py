@@ -18,10 +18,12 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
     """Reads Chat Completions, Completions and Embeddings, whose vendors may report the total alone."""
     prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     total = _count(usage, "total_tokens")
-    details = _details(usage, "prompt_tokens_details")
-    read = _count(details, "cached_tokens") or _count(usage, "prompt_cache_hit_tokens", "cached_tokens")
-    write = _count(details, "cache_write_tokens")
-    reasoning = _count(_details(usage, "completion_tokens_details"), "reasoning_tokens")
+    read = write = reasoning = 0
+    if details := _details(usage, "prompt_tokens_details"):
+        read, write = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
+    if details := _details(usage, "completion_tokens_details"):
+        reasoning = _count(details, "reasoning_tokens")
+    read = read or _count(usage, "prompt_cache_hit_tokens") or _count(usage, "cached_tokens")
     apart = reasoning and total == prompt + completion + reasoning  # xAI leaves it out of completion_tokens
     if not prompt and not completion:
         prompt = total
@@ -48,12 +50,9 @@ def write_usage(usage: Usage) -> dict[str, Any]:
     return written if usage.cost is None else written | {"cost": usage.cost}
 
 
-def _count(usage: Mapping[str, Any], *names: str) -> int:
-    for name in names:
-        value = usage.get(name)
-        if isinstance(value, int | float) and value > 0:
-            return int(value)
-    return 0
+def _count(usage: Mapping[str, Any], name: str) -> int:
+    value = usage.get(name)
+    return int(value) if isinstance(value, int | float) and value > 0 else 0
 
 
 def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import define, field
+import msgspec
 
 from llmrouter.catalogue.prices import cost
 from llmrouter.errors import TransportError
@@ -41,8 +41,7 @@ class Charge(Protocol):
     def end(self, failure: Failure | None, ttft: float | None) -> None: ...
 
 
-@define(kw_only=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How long an attempt may be silent, in seconds; `deadline` is on the loop's clock."""
 
     headers: float
@@ -52,34 +51,44 @@ class Patience:
     max_answer: int  # bytes of one plain answer
 
 
-@define(eq=False, kw_only=True)
 class Attempt:
     """Owns one reply, one reservation and one place in flight. `finish` ends all three, once, without waiting."""
 
-    turn: Turn
-    provider: Provider
-    reader: Reader
-    reservation: Reservation
-    charge: Charge
-    patience: Patience
-    clock: Clock
-    started: float
-    sent: bool = False
+    # What most attempts never set is a default of the class, so that beginning one is cheap.
+    sent = False
     reply: Reply | None = None
     usage: Usage | None = None
     first_output: float | None = None
     sightings: tuple[Sighting, ...] = ()
     line: Line | None = None
-    finished: bool = False  # a Finish was seen
-    _held: list[Frame] = field(factory=list)
-    _chunks: AsyncIterator[bytes] | None = None
-    _size: int = 0
-    _ended: bool = False  # the upstream has no more bytes
+    finished = False  # a Finish was seen
+    _held: Sequence[Frame] = ()
+    _chunks: AsyncIterator[bytes]
+    _size = 0
+    _ended = False  # the upstream has no more bytes
     _broken: Failure | None = None  # to be raised once what came before it was taken
-    _sent_at: float = 0.0
-    _heard_at: float = 0.0
+    _sending: asyncio.Task[Any] | None = None  # who waits for the headers
+    _sent_at = _heard_at = 0.0
     _expired: Failure | None = None
+    _loop: asyncio.AbstractEventLoop
     _watch: asyncio.TimerHandle | None = None
+    _watch_at = 0.0
+
+    def __init__(
+        self,
+        *,
+        turn: Turn,
+        provider: Provider,
+        reader: Reader,
+        reservation: Reservation,
+        charge: Charge,
+        patience: Patience,
+        clock: Clock,
+        started: float,
+    ) -> None:
+        self.turn, self.provider, self.reader = turn, provider, reader
+        self.reservation, self.charge = reservation, charge
+        self.patience, self.clock, self.started = patience, clock, started
 
     # ---- the way in -----------------------------------------------------------------------------
 
@@ -95,25 +104,26 @@ class Attempt:
             return Failure(kind="internal", scope="endpoint", message=f"{type(error).__name__} in the provider")
 
     async def _open(self, call: Call) -> Failure | None:
-        loop = asyncio.get_running_loop()
-        self._sent_at, self.sent = loop.time(), True
-        if failure := await self._sent(call, loop):
+        if failure := await self._sent(call):
             return failure
-        assert self.reply is not None
-        if self.reply.status >= 300:
-            return await self._refused(self.reply)
-        verdict = self.provider.judge(self.reply.status, self.reply.headers, b"")
+        reply = self.reply
+        assert reply is not None
+        if reply.status >= 300:
+            return await self._refused(reply)
+        verdict = self.provider.judge(reply.status, reply.headers, b"")
         self.sightings = verdict.sightings
         if verdict.failure:
             return verdict.failure
-        self._chunks = aiter(self.reply.chunks())
+        self._chunks = aiter(reply.chunks())
         return await self._hold_back()
 
-    async def _sent(self, call: Call, loop: asyncio.AbstractEventLoop) -> Failure | None:
+    async def _sent(self, call: Call) -> Failure | None:
         """Wait for the headers. The one timer of an attempt ends this wait, too."""
-        task = asyncio.current_task()
+        task = self._sending = asyncio.current_task()
         assert task is not None
-        self._watch = loop.call_at(self._sent_at + call.timeout, self._give_up, task, call.timeout)
+        self._loop = asyncio.get_running_loop()
+        self._sent_at, self.sent = self._loop.time(), True
+        self._wake_at(self._sent_at + min(self.patience.headers, self.patience.idle))  # so that it fits both waits
         try:
             self.reply = await self.provider.send(call)
         except asyncio.CancelledError:
@@ -121,15 +131,10 @@ class Attempt:
                 return self._expired
             raise
         finally:
-            self._watch.cancel()
-        self._heard_at = loop.time()
-        self._rearm(loop)
+            self._sending = None
+        self._heard_at = self._loop.time()
+        self._hurry()
         return None
-
-    def _give_up(self, task: asyncio.Task[Any], waited: float) -> None:
-        message = f"no answer within {waited:.1f} s"
-        self._expired = Failure(kind="timeout_headers", scope="endpoint", message=message)
-        task.cancel()
 
     async def _refused(self, reply: Reply) -> Failure:
         body = b""
@@ -150,11 +155,11 @@ class Attempt:
         held: list[Frame] = []
         size = 0
         while not (self._ended or self.first_output or self.finished or self._broken):
-            frames = await self._next()
-            held += frames
-            size += sum(len(frame.raw) for frame in frames)
-            if len(held) > HELD_FRAMES or size > HELD_BYTES:
-                break
+            if frames := await self._next():
+                held += frames
+                size += sum([len(frame.raw) for frame in frames])
+                if len(held) > HELD_FRAMES or size > HELD_BYTES:
+                    break
         self._held = held
         if self._broken and not self.first_output:
             return self._broken
@@ -164,8 +169,8 @@ class Attempt:
 
     async def more(self) -> Sequence[Frame] | None:
         """The next frames: what was held back, then a chunk's worth. None: the answer is whole. Raises Broken."""
-        if self._held:
-            held, self._held = self._held, []
+        if held := self._held:
+            self._held = ()
             return held
         while not self._ended:
             if self._broken:
@@ -177,12 +182,13 @@ class Attempt:
         return None
 
     async def _next(self) -> Sequence[Frame]:
-        assert self._chunks is not None
         try:
             chunk = await anext(self._chunks)
-        except (StopAsyncIteration, TransportError) as error:
-            return self._end(error if isinstance(error, TransportError) else None)
-        self._heard_at = asyncio.get_running_loop().time()
+        except StopAsyncIteration:
+            return self._end(None)
+        except TransportError as error:
+            return self._end(error)
+        self._heard_at = self._loop.time()
         self._size += len(chunk)
         if self._size > self.patience.max_answer and not self.turn.candidate.wire.stream:
             message = f"the answer is larger than {self.patience.max_answer} bytes"
@@ -214,11 +220,10 @@ class Attempt:
 
     def _finish_seen(self) -> None:
         """The answer is whole: from here on the upstream is given seconds, not its whole patience."""
-        if not self.finished and self._watch:
+        if not self.finished:
             self.finished = True
-            self._watch.cancel()
-            self._rearm(asyncio.get_running_loop())
-        self.finished = True
+            if not self._ended:
+                self._hurry()
 
     def _fault(self, fault: Fault) -> Failure:
         if fault.malformed:
@@ -232,18 +237,34 @@ class Attempt:
 
     # ---- silence --------------------------------------------------------------------------------
 
-    def _rearm(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _wake_at(self, at: float) -> None:
+        self._watch_at, self._watch = at, self._loop.call_at(at, self._wake)
+
+    def _hurry(self) -> None:
+        """Something is due sooner now: set the timer anew, unless it comes in time as it is."""
+        due, _ = self._due()
+        if self._watch and due < self._watch_at:
+            self._watch.cancel()
+            self._wake_at(due)
+
+    def _wake(self) -> None:
         """One timer watches all silences: when it comes too early, it only sets itself again."""
         due, kind = self._due()
-        if loop.time() < due:
-            self._watch = loop.call_at(due, self._rearm, loop)
-            return
-        self._expired = Failure(kind=kind, scope="endpoint", message=f"silent for {due - self._sent_at:.1f} s")
-        if self.reply:
+        if self._loop.time() < due:
+            return self._wake_at(due)
+        waited = due - self._sent_at
+        message = f"no answer within {waited:.1f} s" if self._sending else f"silent for {waited:.1f} s"
+        self._expired = Failure(kind=kind, scope="endpoint", message=message)
+        if self._sending:
+            self._sending.cancel()
+        elif self.reply:
             self.reply.close()
+        return None
 
     def _due(self) -> tuple[float, Kind]:
         patience = self.patience
+        if self._sending:
+            return self._sent_at + patience.headers, "timeout_headers"
         due = self._heard_at + (AFTER_FINISH if self.finished else patience.idle)
         kind: Kind = "stall"
         if self.first_output is None and self._sent_at + patience.ttft < due:
@@ -260,18 +281,19 @@ class Attempt:
             self._watch.cancel()
         if self.reply:
             self.reply.close()
+        cost, first = self._cost(), self.first_output
         self.line = Line(
             endpoint=self.turn.endpoint.id,
             account=self.turn.account.id,
             started=self.started,
-            first_output=self.first_output,
+            first_output=first,
             ended=self.clock(),
             failure=failure,
             usage=self.usage or NOTHING,
-            cost=self._cost(),
+            cost=cost,
         )
-        self.reservation.close(self._spent())
-        self.charge.end(failure, None if self.first_output is None else self.first_output - self.started)
+        self.reservation.close(self._spent(cost))
+        self.charge.end(failure, None if first is None else first - self.started)
 
     def _answered(self) -> bool:
         """Whether the upstream took the call on, so that it may be billed."""
@@ -282,7 +304,7 @@ class Attempt:
             return 0.0
         return cost(self.turn.endpoint.card.price, self.usage) if self.usage else None
 
-    def _spent(self) -> Mapping[Unit, float] | None:
+    def _spent(self, cost: float | None) -> Mapping[Unit, float] | None:
         """Nothing if it was never sent or was refused; None, so the estimate, where nothing was reported."""
         if not self._answered():
             return {"requests": 1.0} if self.sent else {}
@@ -296,7 +318,7 @@ class Attempt:
             "tokens": input + output,
             "input_tokens": input,
             "output_tokens": output,
-            "usd": self._cost() or 0.0,
+            "usd": cost or 0.0,
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Raw
@@ -13,7 +14,7 @@ from llmrouter.catalogue.prices import expected_output
 from llmrouter.protocols import Dialect, Remembers, Reservation
 from llmrouter.routing.reasons import CLOSED
 from llmrouter.settings import EngineSettings
-from llmrouter.types import Account, Ask, Call, Decision, Endpoint, Exhausted, Failure, Hold, Request, Skip, Step
+from llmrouter.types import Ask, Call, Decision, Exhausted, Failure, Hold, Request, Skip, Step
 
 from .attempt import Attempt, Patience
 from .table import TABLE
@@ -37,22 +38,24 @@ UNSUPPORTED = frozenset({"unsupported_parameter", "unsupported_value"})
 class Attempts:
     """Opens attempts one after the other and ends every one of them. `deadline` is on the loop's clock."""
 
+    dropped: tuple[str, ...] = ()
+    made = 0  # calls so far; skips are none
+    _turns: Turns
+    _stopped = _resorted = _excused = False
+
     def __init__(
         self, engine: Engine, request: Request, world: World, settings: EngineSettings, deadline: float
     ) -> None:
         self.engine, self.request, self.world = engine, request, world
         self.settings, self.deadline = settings, deadline
-        self.dropped: tuple[str, ...] = ()
         self.steps: list[Attempt | Skip] = []
-        self._turns: Turns
         self._held: list[tuple[Turn, Hold]] = []
         self._repeated: set[tuple[str, str]] = set()
-        self._stopped = False
-        self._resorted = False
-        self._excused = False
 
     def plan(self, decision: Decision) -> None:
-        self._turns = Turns(decision.plan, self.world.endpoint, self._accounts, self.engine.health.hold)
+        # Nothing here may lead back to this object: only the garbage collector would find it then.
+        accounts = partial(self.engine.accounts, request=self.request, world=self.world)
+        self._turns = Turns(decision.plan, self.world.endpoint, accounts, self.engine.health.hold)
 
     async def open(self) -> Attempt | None:
         """The next attempt whose answer begins; None when no turn is left."""
@@ -92,13 +95,8 @@ class Attempts:
 
     def lines(self) -> tuple[Step, ...]:
         """What was done so far, as it is recorded."""
-        lines = (step.line if isinstance(step, Attempt) else step for step in self.steps)
-        return tuple(line for line in lines if line is not None)
-
-    @property
-    def made(self) -> int:
-        """Calls so far; skips are none."""
-        return sum(isinstance(step, Attempt) for step in self.steps)
+        lines = [step.line if isinstance(step, Attempt) else step for step in self.steps]
+        return tuple([line for line in lines if line is not None])
 
     def left(self) -> float:
         """Seconds until the request's deadline."""
@@ -121,9 +119,10 @@ class Attempts:
         return await self._last_resort()
 
     def _may_go_on(self) -> bool:
-        if self._stopped or self.made >= (self.settings.attempts if self.settings.fallback else 1):
-            return False
-        return not self.made or self.left() >= LEAST_TIME
+        if not self.made:
+            return True
+        most = self.settings.attempts if self.settings.fallback else 1
+        return not self._stopped and self.made < most and self.left() >= LEAST_TIME
 
     async def _last_resort(self) -> tuple[Turn, Reservation] | None:
         """All that is left is held: wait for the first to end if that is soon, else try the least held once."""
@@ -146,25 +145,23 @@ class Attempts:
             Skip(endpoint=turn.endpoint.id, account=turn.account.id, reason=hold.reason, until=hold.until)
         )
 
-    def _accounts(self, endpoint: Endpoint) -> Sequence[Account]:
-        return self.engine.accounts(endpoint, self.request, self.world)
-
     # ---- calling it -----------------------------------------------------------------------------
 
     def _start(self, turn: Turn, reservation: Reservation) -> Attempt:
         """No await between a reservation and its place in the list: a cancel finds it there."""
-        wire, now = turn.candidate.wire, self.engine.clock()
+        wire, endpoint = turn.candidate.wire, turn.endpoint
         attempt = Attempt(
             turn=turn,
-            provider=self.world.providers[turn.endpoint.provider],
+            provider=self.world.providers[endpoint.provider],
             reader=self.world.dialects[wire.dialect].reader(self.request.facts.op, wire.stream),
             reservation=reservation,
-            charge=self.engine.health.begin(turn.endpoint, turn.account),
+            charge=self.engine.health.begin(endpoint, turn.account),
             patience=self._patience(turn),
             clock=self.engine.clock,
-            started=now,
+            started=self.engine.clock(),
         )
         self.steps.append(attempt)
+        self.made += 1
         return attempt
 
     async def _send(self, attempt: Attempt) -> Failure | None:
@@ -234,8 +231,8 @@ class Attempts:
             "output_tokens": output,
             "usd": turn.candidate.cost or 0.0,
         }
-        wanted = (*own, *(bucket for bucket in client if bucket.unit not in PER_REQUEST))
-        return [Ask(bucket, amounts[bucket.unit]) for bucket in wanted]
+        asks = [Ask(bucket, amounts[bucket.unit]) for bucket in own]
+        return asks + [Ask(bucket, amounts[bucket.unit]) for bucket in client if bucket.unit not in PER_REQUEST]
 
     # ---- once more ------------------------------------------------------------------------------
 

@@ -37,22 +37,23 @@ KEEP_FOR = 3600.0
 class Exchange:
     """One request under way. Owns its attempts and its writer; writes the one record."""
 
+    decision: Decision | None = None
+    outcome: Outcome = "cancelled"
+    cache: Literal["hit", "miss", "bypass"] = "bypass"
+    status = 499
+    committed = False  # something of an answer was written
+    _reservation: Reservation | None = None
+
     def __init__(self, engine: Engine, request: Request, world: World, client: Client) -> None:
         self.engine, self.request, self.world, self.client = engine, request, world, client
-        self.facts = request.facts
-        self.dialect = world.dialects[self.facts.wire.dialect]
+        facts = self.facts = request.facts
+        self.dialect = world.dialects[facts.wire.dialect]
         self.writer: Writer = self.dialect.writer(request)
-        self.expansion: Expansion = world.names.expand(self.facts.asked, self.facts.hints.get("task", ""))
+        self.expansion: Expansion = world.names.expand(facts.asked, facts.hints.get("task", ""))
         self.settings = self.expansion.engine or world.settings.engine
-        self.seconds = min(self.settings.deadline, headers.timeout(self.facts.hints) or self.settings.deadline)
+        self.seconds = min(self.settings.deadline, headers.timeout(facts.hints) or self.settings.deadline)
         deadline = asyncio.get_running_loop().time() + self.seconds
         self.attempts = Attempts(engine, request, world, self.settings, deadline)
-        self.decision: Decision | None = None
-        self.outcome: Outcome = "cancelled"
-        self.cache: Literal["hit", "miss", "bypass"] = "bypass"
-        self.status = 499
-        self.committed = False  # something of an answer was written
-        self._reservation: Reservation | None = None
 
     async def run(self) -> None:
         """Serve the request to its end. Only cancellation leaves it early; `close` comes after either."""
@@ -117,11 +118,10 @@ class Exchange:
                 if isinstance(event, Keep):
                     await self._keep(event)
             data += write(frame, frame.wire == wire)
-        await self._write(data, attempt)
+        if data:
+            await self._write(data, attempt)
 
     async def _write(self, data: bytes, attempt: Attempt | None) -> None:
-        if not data:
-            return
         if not self.committed:
             self.committed, self.status = True, 200
             await self.client.start(200, headers.answer(self, attempt))
@@ -145,7 +145,8 @@ class Exchange:
         for keep in _kept(self.writer):
             await self._keep(keep)
         asked_trace = self.facts.wire.stream and "trace" in self.facts.hints
-        await self._write((headers.trace(self) if asked_trace else b"") + self.writer.end(), attempt)
+        if data := (headers.trace(self) if asked_trace else b"") + self.writer.end():
+            await self._write(data, attempt)
         self.outcome = "complete"
         if attempt:
             self.engine.sessions.put(self.facts, attempt.turn.endpoint.id)
@@ -176,7 +177,7 @@ class Exchange:
     def _record(self) -> RequestRecord:
         lines = self.attempts.lines()
         made = [line for line in lines if isinstance(line, Line)]
-        served = next((line for line in made if line.failure is None), None)
+        served = made[-1] if made and made[-1].failure is None else None  # what came before has failed
         costs = [line.cost for line in made]
         return RequestRecord(
             facts=self.facts,

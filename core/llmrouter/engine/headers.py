@@ -64,7 +64,9 @@ def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
         found["x-llmrouter-cost"] = f"{attempt.line.cost:.9f}".rstrip("0").rstrip(".")
     found["server-timing"] = f"upstream;dur={_milliseconds(exchange, attempt):.1f}"
     if attempt.reply:
-        found.update((name, value) for name, value in attempt.reply.headers.items() if name.startswith(KEPT))
+        for name, value in attempt.reply.headers.items():
+            if name.startswith(KEPT):
+                found[name] = value
     return found
 
 
@@ -102,4 +104,4 @@ def _milliseconds(exchange: Exchange, attempt: Attempt) -> float:
 
 
 def _ascii(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("ascii", "backslashreplace").decode()

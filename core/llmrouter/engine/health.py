@@ -55,15 +55,14 @@ class Seen:
 UNSEEN = Seen()
 
 
-@define(eq=False)
 class Ticket:
     """A call in flight. `end` gives back its place and its probe slot; the first call counts."""
 
-    health: Health
-    endpoint: Endpoint
-    account: Account
-    probes: tuple[Breaker, ...]
-    _open: bool = True
+    __slots__ = ("_open", "account", "endpoint", "health", "probes")
+
+    def __init__(self, health: Health, endpoint: Endpoint, account: Account, probes: tuple[Breaker, ...]) -> None:
+        self.health, self.endpoint, self.account, self.probes = health, endpoint, account, probes
+        self._open = True
 
     def end(self, failure: Failure | None, ttft: float | None) -> None:
         if self._open:

@@ -92,8 +92,8 @@ class Quota:
         if not buckets:
             return 1.0
         now, holdings = self._clock(), self._holdings
-        least = min(holdings[bucket].share(now) for bucket in buckets)
-        return min(1.0, max(0.0, least))
+        least = min([holdings[bucket].share(now) for bucket in buckets])
+        return 0.0 if least < 0.0 else min(1.0, least)
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
         """Take in limits as a provider states them. Of buckets that nobody declared they mean nothing."""
@@ -108,12 +108,12 @@ class Quota:
     def _take(self, asks: Sequence[Ask]) -> Reservation | None:
         now, holdings, found = self._clock(), self._holdings, []
         for ask in asks:
-            holding = holdings[ask.bucket]
-            if not holding.covers(ask.amount, now):
+            holding, amount = holdings[ask.bucket], ask.amount
+            if not holding.covers(amount, now):
                 return None
-            found.append(holding)
-        for holding, ask in zip(found, asks, strict=True):
-            holding.take(ask.amount)
+            found.append((holding, amount))
+        for holding, amount in found:
+            holding.take(amount)
         return Taken(self, asks, now)
 
     def _refused(self, asks: Sequence[Ask]) -> Exhausted | None:
@@ -127,10 +127,11 @@ class Quota:
     def _close(self, asks: Sequence[Ask], spent: Mapping[Unit, float] | None, since: float) -> None:
         now, holdings = self._clock(), self._holdings
         for ask in asks:
-            used = ask.amount if spent is None else spent.get(ask.bucket.unit, 0.0)
-            if ask.bucket.unit == "concurrent":
+            bucket, amount = ask.bucket, ask.amount
+            used = amount if spent is None else spent.get(bucket.unit, 0.0)
+            if bucket.unit == "concurrent":
                 used = 0.0
-            holdings[ask.bucket].close(ask.amount, used, since, now)
+            holdings[bucket].close(amount, used, since, now)
 
     # ---- asking the store -----------------------------------------------------------------------
 

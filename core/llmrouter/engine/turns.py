@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
-from attrs import define, field, frozen
+import msgspec
 
 from llmrouter.settings import Select
 from llmrouter.types import Account, Candidate, Endpoint, Failure, Hold, Ranked
@@ -15,8 +15,7 @@ from llmrouter.types import Account, Candidate, Endpoint, Failure, Hold, Ranked
 from .scopes import charged, scopes
 
 
-@frozen
-class Turn:
+class Turn(msgspec.Struct, frozen=True, gc=False):
     """One candidate through one account."""
 
     candidate: Candidate
@@ -27,21 +26,21 @@ class Turn:
         return scopes(self.endpoint, self.account)
 
 
-@define(eq=False)
 class Turns:
     """The plan, account by account. A failure bars its scope for the rest of the request."""
 
-    plan: Iterable[Ranked]
-    endpoint: Callable[[str], Endpoint]
-    accounts: Callable[[Endpoint], Sequence[Account]]  # in the order they are to be tried now
-    hold: Callable[[Endpoint, Account], Hold | None]
-    _left: deque[Ranked] = field(init=False)
-    _now: deque[Turn] = field(factory=deque)
-    _barred: set[str] = field(factory=set)
-    _above: int | None = None  # tokens: only windows larger than this are of use
-
-    def __attrs_post_init__(self) -> None:
-        self._left = deque(self.plan)
+    def __init__(
+        self,
+        plan: Iterable[Ranked],
+        endpoint: Callable[[str], Endpoint],
+        accounts: Callable[[Endpoint], Sequence[Account]],  # in the order they are to be tried now
+        hold: Callable[[Endpoint, Account], Hold | None],
+    ) -> None:
+        self._endpoint, self._accounts, self._hold = endpoint, accounts, hold
+        self._left = deque(plan)
+        self._now: deque[Turn] = deque()
+        self._barred: set[str] = set()
+        self._above: int | None = None  # tokens: only windows larger than this are of use
 
     def take(self) -> Turn | None:
         """The next turn that nothing in this request forbids."""
@@ -52,7 +51,7 @@ class Turns:
                     return turn
             if not self._left:
                 return None
-            self._now = deque(self._open(self._left.popleft().candidate))
+            self._now.extend(self._open(self._left.popleft().candidate))
 
     def put_back(self, turn: Turn) -> None:
         """Grant a turn its repeat: it comes next, whatever its failure barred."""
@@ -76,16 +75,16 @@ class Turns:
         return any(self._is_free(turn) for turn in [*self._now, *later] if turn.candidate.tier == tier)
 
     def _open(self, candidate: Candidate) -> list[Turn]:
-        endpoint = self.endpoint(candidate.endpoint)
-        return [Turn(candidate, endpoint, account) for account in self.accounts(endpoint)]
+        endpoint = self._endpoint(candidate.endpoint)
+        return [Turn(candidate, endpoint, account) for account in self._accounts(endpoint)]
 
     def _is_free(self, turn: Turn) -> bool:
-        return not self._is_barred(turn) and self.hold(turn.endpoint, turn.account) is None
+        return not self._is_barred(turn) and self._hold(turn.endpoint, turn.account) is None
 
     def _is_barred(self, turn: Turn) -> bool:
         window = turn.candidate.window
         too_small = self._above is not None and window is not None and window <= self._above
-        return too_small or not self._barred.isdisjoint(turn.scopes())
+        return too_small or (bool(self._barred) and not self._barred.isdisjoint(turn.scopes()))
 
 
 def order(

@@ -22,23 +22,28 @@ from httpx import URL, AsyncBaseTransport, AsyncByteStream, ByteStream, Headers,
 
 from llmrouter.protocols import Transport
 
-from .aio import KEEP_ALIVE, AiohttpTransport
-from .body import Body
+from .aio import KEEP_ALIVE, AiohttpTransport, Answered, Door, head_of, lines
+from .body import Body, Pair
 from .guard import GuardedTransport
 
 __all__ = [
     "URL",
     "AiohttpTransport",
+    "Answered",
     "AsyncBaseTransport",
     "AsyncByteStream",
     "Body",
     "ByteStream",
+    "Door",
     "GuardedTransport",
     "Headers",
     "MockTransport",
+    "Pair",
     "Request",
     "Response",
     "guarded",
+    "head_of",
+    "lines",
     "open_transport",
 ]
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
 
 import aiohttp
 import httpx
@@ -16,7 +19,7 @@ from aiohttp.streams import StreamReader
 
 from llmrouter.errors import TransportError
 
-from .body import CONNECTING, OPENING, READING, Body, decoded, patience
+from .body import CONNECTING, FOREIGN, OPENING, READING, Body, Pair, decoded, patience
 
 KEEP_ALIVE = 45.0  # seconds; balancers commonly close idle connections after 60
 DNS_TTL = 60  # seconds
@@ -39,6 +42,51 @@ class _Handler(ResponseHandler):
 _HANDLER: type[ResponseHandler] = _Handler
 
 
+class Answered(NamedTuple):
+    """An answer whose head is there. Names of headers are as they came."""
+
+    status: int
+    headers: Sequence[Pair]
+    body: Body
+
+
+class _Origin(ClientRequest):
+    """Where connections lead; what they are pooled under is asked for with each request, and made once."""
+
+    connection_key = cached_property(ClientRequest.connection_key.fget)  # type: ignore[assignment]
+
+
+class Door:
+    """One origin of an `AiohttpTransport`, for those who have bytes and need no httpx types to carry them."""
+
+    def __init__(self, connector: aiohttp.TCPConnector, origin: _Origin, timeout: aiohttp.ClientTimeout) -> None:
+        self._connector = connector
+        self._origin = origin
+        self._timeout = timeout
+
+    async def ask(self, head: bytes, body: bytes, skip_body: bool = False) -> Answered:
+        """Send a request with a head of `head_of`. `skip_body`: the answer has none. Raises TransportError."""
+        try:
+            connection = await self._connect()
+            try:
+                return await _exchange(connection, head, body, skip_body)
+            except BaseException:
+                _drop(connection)
+                raise
+        except FOREIGN as error:
+            raise OPENING.told(error) from error
+
+    async def _connect(self) -> Connection:
+        try:
+            while True:
+                connection = await self._connector.connect(self._origin, [], self._timeout)
+                if connection.protocol is not None and not connection.protocol.should_close:
+                    return connection
+                _drop(connection)  # it said something while idle: what comes next on it is not our answer
+        except FOREIGN as error:
+            raise CONNECTING.told(error) from error
+
+
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """httpx's interface over aiohttp's connector and parser, without a session, a task or a copy between."""
 
@@ -48,43 +96,28 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
         self._connector._factory = functools.partial(_HANDLER, loop=asyncio.get_running_loop())
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect)
-        self._origins: dict[tuple[str, bytes], ClientRequest] = {}
+        self._doors: dict[tuple[str, bytes], Door] = {}
+
+    def door(self, url: httpx.URL) -> Door:
+        """The way to the origin of an address, past httpx's types. Raises TransportError."""
+        return self._doors.get((url.scheme, url.netloc)) or self._open(url)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        limit = patience(request)
         with OPENING:
-            if limit is None:
-                return await self._answered(request)
-            async with asyncio.timeout(limit):
-                return await self._answered(request)
+            async with asyncio.timeout(patience(request)):
+                head = head_of(request.method, request.url, request.headers.raw)
+                body = await _content(request)
+                status, headers, stream = await self.door(request.url).ask(head, body, request.method == "HEAD")
+                return httpx.Response(status, headers=list(headers), stream=stream)
 
-    async def _answered(self, request: httpx.Request) -> httpx.Response:
-        head = _head(request)
-        body = await _content(request)
-        connection = await self._connect(request.url)
-        try:
-            return await _exchange(connection, request.method, head, body)
-        except BaseException:
-            _drop(connection)
-            raise
-
-    async def _connect(self, url: httpx.URL) -> Connection:
-        origin = self._origins.get((url.scheme, url.netloc)) or self._origin(url)
-        with CONNECTING:
-            while True:
-                connection = await self._connector.connect(origin, [], self._timeout)
-                if connection.protocol is not None and not connection.protocol.should_close:
-                    return connection
-                _drop(connection)  # it said something while idle: what comes next on it is not our answer
-
-    def _origin(self, url: httpx.URL) -> ClientRequest:
+    def _open(self, url: httpx.URL) -> Door:
         if url.scheme not in ("http", "https"):
             raise TransportError(
                 "internal", f"cannot speak {url.scheme!r}: a base_url begins with http:// or https://"
             )
         address = yarl.URL(f"{url.scheme}://{url.netloc.decode('ascii')}/", encoded=True)
-        origin = ClientRequest("GET", address, loop=asyncio.get_running_loop())
-        return self._origins.setdefault((url.scheme, url.netloc), origin)
+        origin = _Origin("GET", address, loop=asyncio.get_running_loop())
+        return self._doors.setdefault((url.scheme, url.netloc), Door(self._connector, origin, self._timeout))
 
     @property
     def active(self) -> int:
@@ -95,13 +128,17 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         await self._connector.close()
 
 
-def _head(request: httpx.Request) -> bytes:
-    lines = [b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
-    lines += [b"%s: %s" % pair for pair in request.headers.raw]
-    head = b"\r\n".join(lines)
-    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
+def head_of(method: str, url: httpx.URL, headers: Sequence[Pair]) -> bytes:
+    """The lines of a request before its blank one; further `lines` may follow. Raises TransportError."""
+    return lines(headers, b"%s %s HTTP/1.1\r\n" % (method.encode("ascii"), url.raw_path))
+
+
+def lines(headers: Sequence[Pair], head: bytes = b"") -> bytes:
+    """The lines of headers, after those of `head`. Raises TransportError for a line break inside of one."""
+    added = b"".join([b"%s: %s\r\n" % pair for pair in headers])
+    if added.count(b"\n") != len(headers) or added.count(b"\r") != len(headers):
         raise TransportError("internal", "a header of the request holds a line break")
-    return head + b"\r\n\r\n"
+    return head + added
 
 
 async def _content(request: httpx.Request) -> bytes:
@@ -110,26 +147,29 @@ async def _content(request: httpx.Request) -> bytes:
     return await request.aread()
 
 
-async def _exchange(connection: Connection, method: str, head: bytes, body: bytes) -> httpx.Response:
+async def _exchange(connection: Connection, head: bytes, body: bytes, skip_body: bool) -> Answered:
     protocol, wire = connection.protocol, connection.transport
     if protocol is None or wire is None or wire.is_closing():
         raise aiohttp.ServerDisconnectedError
     protocol.set_response_params(
-        skip_payload=method == "HEAD",
+        skip_payload=skip_body,
         read_until_eof=True,
         max_line_size=MAX_LINE,
         max_field_size=MAX_HEADER,
         max_headers=MAX_HEADERS,
     )
-    wire.writelines([head, body]) if len(body) > JOINED else wire.write(head + body)
+    if len(body) > JOINED:
+        wire.writelines([head, b"\r\n", body])
+    else:
+        wire.write(b"%s\r\n%s" % (head, body))
     message, payload = await protocol.read()
     while 100 <= message.code < 200 and message.code != 101:
         message, payload = await protocol.read()
-    headers = list(message.raw_headers)
+    headers: Sequence[Pair] = message.raw_headers
     if message.compression:
         headers = decoded(headers)
     payload.on_eof(connection.release)
-    return httpx.Response(message.code, headers=headers, stream=_Payload(connection, payload))
+    return Answered(message.code, headers, _Payload(connection, payload))
 
 
 def _drop(connection: Connection) -> None:
@@ -146,13 +186,15 @@ class _Payload(Body):
         self._closed = False
 
     async def __anext__(self) -> bytes:
+        payload = self._payload
+        if self._closed or payload.at_eof():
+            raise StopAsyncIteration
         try:
-            with READING:
-                chunk = b"" if self._closed else await self._payload.readany()
-        except TransportError:
-            if not self._closed:
-                raise
-            chunk = b""
+            chunk = await payload.readany()
+        except FOREIGN as error:
+            if self._closed:
+                raise StopAsyncIteration from None
+            raise READING.told(error) from error
         if not chunk:
             raise StopAsyncIteration
         return chunk

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import cast
 
@@ -15,7 +15,11 @@ from attrs import frozen
 from llmrouter.errors import TransportError
 from llmrouter.types import Kind
 
-_FOREIGN = (OSError, aiohttp.ClientError, HttpProcessingError, httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
+Pair = tuple[bytes, bytes]
+"""A header: name and value."""
+
+FOREIGN = (OSError, aiohttp.ClientError, HttpProcessingError, httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
+"""What the clients raise, and become TransportError."""
 _SILENCE = (TimeoutError, httpx.TimeoutException)
 
 
@@ -49,8 +53,12 @@ class Mapped:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, _FOREIGN):
-            raise TransportError(self._name(error), f"{type(error).__name__}: {error}"[:500]) from error
+        if isinstance(error, FOREIGN):
+            raise self.told(error) from error
+
+    def told(self, error: BaseException) -> TransportError:
+        """The error in our words; to be raised, where a `with` for each chunk would cost too much."""
+        return TransportError(self._name(error), f"{type(error).__name__}: {error}"[:500])
 
     def _name(self, error: BaseException) -> Kind:
         if isinstance(error, httpx.ConnectTimeout):
@@ -76,6 +84,6 @@ def patience(request: httpx.Request) -> float | None:
     return cast("float | None", request.extensions.get("timeout", {}).get("read"))
 
 
-def decoded(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def decoded(headers: Iterable[Pair]) -> list[Pair]:
     """The headers of a body that was decoded on the way."""
     return [pair for pair in headers if pair[0].lower() not in (b"content-encoding", b"content-length")]

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
 from llmrouter import __version__
 from llmrouter.errors import LLMRouterError, TransportError
-from llmrouter.http import URL, Body, ByteStream, Request, Response, guarded
+from llmrouter.http import (
+    URL,
+    AiohttpTransport,
+    Body,
+    ByteStream,
+    Door,
+    Pair,
+    Request,
+    guarded,
+    head_of,
+    lines,
+)
 from llmrouter.protocols import BuildContext
 from llmrouter.settings import AccountSettings, ProviderSettings
 from llmrouter.types import Call, Fields, Verdict
@@ -22,8 +33,6 @@ PATIENCE = 30.0  # seconds that a look-up, such as the list of models, may take
 MOST_READ = 16 * 1024 * 1024  # bytes of such an answer
 REBUILT = ("messages", "tools", "stream_options")
 
-Pairs = tuple[tuple[bytes, bytes], ...]
-
 
 class HTTPReply:
     """An answer under way. `headers` have lower-case names; repeated ones are joined by a comma.
@@ -33,17 +42,25 @@ class HTTPReply:
 
     __slots__ = ("_body", "dropped", "headers", "status")
 
-    def __init__(self, response: Response) -> None:
-        self.status: int = response.status_code
-        self.headers: Mapping[str, str] = _headers(response)
+    def __init__(self, status: int, headers: Iterable[Pair], body: Body) -> None:
+        self.status = status
+        self.headers = _headers(headers)
         self.dropped: tuple[str, ...] = ()
-        self._body = cast(Body, response.stream)
+        self._body = body
 
     def chunks(self) -> AsyncIterator[bytes]:
-        return aiter(self._body)
+        return self._body
 
     def close(self) -> None:
         self._body.close()
+
+
+class Beginning(NamedTuple):
+    """How every request of an account to one address begins, and the way there."""
+
+    url: URL
+    head: bytes
+    door: Door
 
 
 class HTTPProvider:
@@ -69,6 +86,8 @@ class HTTPProvider:
         self.rules = rules
         self.family = family
         self._transport = guarded(context.transport)
+        self._direct = self._transport if isinstance(self._transport, AiohttpTransport) else None
+        self._beginnings: dict[tuple[str, int, str], Beginning] = {}
         self._urls = {dialect: URL(base_url + path) for dialect, path in paths.items()}
         self._secrets = tuple(one.api_key.reveal() for one in settings.accounts if one.api_key)
         self._prepared = {one.id: self._prepare(one) for one in settings.accounts}
@@ -140,17 +159,30 @@ class HTTPProvider:
         body: bytes = b"",
         passed: Mapping[str, str] | None = None,
     ) -> HTTPReply:
-        headers = [(b"host", url.netloc), *self._prepared[account]]
-        if body:
-            headers.append((b"content-length", b"%d" % len(body)))
+        more = [(b"content-length", b"%d" % len(body))] if body else []
         if passed:
-            ours = {name for name, _ in headers}
+            ours = {b"host", b"content-length", *(name for name, _ in self._prepared[account])}
             theirs = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in passed.items()]
-            headers += [pair for pair in theirs if pair[0] not in ours]
+            more += [pair for pair in theirs if pair[0] not in ours]
+        if self._direct is not None:
+            _, head, door = self._beginning(self._direct, method, url, account)
+            return HTTPReply(*await door.ask(lines(more, head), body))
+        headers = [(b"host", url.netloc), *self._prepared[account], *more]
         request = Request(method, url, headers=headers, stream=ByteStream(body))
-        return HTTPReply(await self._transport.handle_async_request(request))
+        response = await self._transport.handle_async_request(request)
+        return HTTPReply(response.status_code, response.headers.raw, cast(Body, response.stream))
 
-    def _prepare(self, account: AccountSettings) -> Pairs:
+    def _beginning(self, direct: AiohttpTransport, method: str, url: URL, account: str) -> Beginning:
+        key = (method, id(url), account)
+        found = self._beginnings.get(key)
+        if found is None:
+            head = head_of(method, url, [(b"host", url.netloc), *self._prepared[account]])
+            found = Beginning(url, head, direct.door(url))
+            if any(url is one for one in self._urls.values()):  # it stays, so its id is no other's
+                self._beginnings[key] = found
+        return found
+
+    def _prepare(self, account: AccountSettings) -> Sequence[Pair]:
         said = {
             "content-type": "application/json",
             "accept-encoding": "identity",
@@ -160,11 +192,11 @@ class HTTPProvider:
         return tuple((name.encode("ascii"), value.encode("latin-1")) for name, value in said.items())
 
 
-def _headers(response: Response) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for raw, value in response.headers.raw:
-        name, text = raw.lower().decode("latin-1"), value.decode("latin-1")
-        found[name] = f"{found[name]}, {text}" if name in found else text
+def _headers(raw: Iterable[Pair]) -> Mapping[str, str]:
+    pairs = [(name.lower().decode("latin-1"), value.decode("latin-1")) for name, value in raw]
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        found = {name: ", ".join([text for one, text in pairs if one == name]) for name in found}
     return found
 
 

@@ -57,7 +57,8 @@ def decide(
         candidates: list[Candidate] = []
         for place in tier:
             wire = speak(facts, place.endpoint, dialects)
-            model = model or (_family(place.endpoint) if wire else "")
+            if wire and facts.op in ONE_MODEL_OPS:
+                model = model or _family(place.endpoint)
             if refusal := _unfit(facts, place.endpoint, wire, dialects, model):
                 rejected.append(refusal)
             elif wire:
@@ -66,7 +67,7 @@ def decide(
             plan += _ranked(ranking.policy, facts, candidates, draw, rejected)
     first = plan[0].candidate if plan else None
     plan.sort(key=_held_until)  # stable: what may run now first, then what recovers first
-    moved = _keep(plan, kept)
+    moved = _keep(plan, kept) if kept else False
     return Decision(
         facts=facts,
         plan=tuple(plan),
@@ -94,9 +95,10 @@ def _unfit(
     """Why this endpoint can never serve this request, if so."""
     if wire is None:
         return Rejected(endpoint.id, "ability", facts.op)
-    card = endpoint.card
-    missing = (facts.needs & ABILITIES) - card.abilities if card.abilities is not None else frozenset()
-    if wire.dialect != facts.wire.dialect:
+    card, missing = endpoint.card, frozenset[str]()
+    if facts.needs and card.abilities is not None:
+        missing = (facts.needs & ABILITIES) - card.abilities
+    if facts.needs and wire.dialect != facts.wire.dialect:
         missing |= facts.needs - dialects[wire.dialect].expresses
     if missing:
         return Rejected(endpoint.id, "ability", ", ".join(sorted(missing)))

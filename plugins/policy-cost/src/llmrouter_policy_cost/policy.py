@@ -48,16 +48,19 @@ class Cost:
 
     def rank(self, facts: Facts, candidates: Sequence[Candidate], draw: float) -> Sequence[Ranked]:
         kept = [one for one in candidates if self._admits(one)]
-        cost, speed = costs(kept), speeds(kept)
-        rows: list[tuple[tuple[float, float], Ranked]] = []
-        for one in kept:
-            parts = self._parts(one, cost[one.endpoint], speed[one.endpoint])
-            score = min(math.fsum(parts.values()), 1.0)
-            second = cost[one.endpoint] if self.mode == "quality" else one.quality
-            rows.append(((-score, -second), Ranked(one, score, parts)))
+        rows = [self._row(*row) for row in zip(kept, costs(kept), speeds(kept), strict=True)]
         rows.sort(key=itemgetter(0))
-        groups = (tuple(ranked for _, ranked in group) for _, group in groupby(rows, itemgetter(0)))
+        if len({place for place, _ in rows}) == len(rows):  # nobody is anybody's equal
+            return [ranked for _, ranked in rows]
+        groups = [tuple(ranked for _, ranked in group) for _, group in groupby(rows, itemgetter(0))]
         return [ranked for equals in groups for ranked in drawn(equals, draw)]
+
+    def _row(self, candidate: Candidate, cost: float, speed: float) -> tuple[tuple[float, float], Ranked]:
+        """A candidate, after what it is sorted by."""
+        parts = self._parts(candidate, cost, speed)
+        score = min(math.fsum(parts.values()), 1.0)
+        second = cost if self.mode == "quality" else candidate.quality
+        return (-score, -second), Ranked(candidate, score, parts)
 
     def _admits(self, candidate: Candidate) -> bool:
         if candidate.quality < self.floor:
@@ -73,5 +76,7 @@ class Cost:
             return {"band": LAST, "fallback_chain": (len(self.last) - turn) / (len(self.last) + 1) / 3}
         quality = round(candidate.quality, 2) if self.mode == "quality" else candidate.quality
         utilities = {"cost": cost, "quality": quality, "speed": speed, "headroom": candidate.headroom}
-        parts = {name: weight * utilities[name] / 3 for name, weight in WEIGHTS[self.mode].items()}
-        return {"band": FREE if self.free_first and candidate.cost == 0 else USUAL, **parts}
+        parts = {"band": FREE if self.free_first and candidate.cost == 0 else USUAL}
+        for name, weight in WEIGHTS[self.mode].items():
+            parts[name] = weight * utilities[name] / 3
+        return parts
