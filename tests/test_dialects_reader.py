@@ -336,7 +336,7 @@ def test_calls_of_another_choice_are_none_of_the_first() -> None:
         ),
         ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4}, Usage(input=5, cache_read=4)),
         ({"prompt_tokens": 9, "cached_tokens": 4, "cost": 0.5}, Usage(input=5, cache_read=4, cost=0.5)),
-        ({"prompt_tokens": 2, "prompt_tokens_details": {"cached_tokens": 9}}, Usage(input=0, cache_read=9)),
+        ({"prompt_tokens": 2, "prompt_tokens_details": {"cached_tokens": 9}}, Usage(input=2, cache_read=9)),
         ({"completion_tokens": 1, "completion_tokens_details": {"reasoning_tokens": 9}}, Usage(reasoning=9)),
         ({"total_tokens": 7}, Usage(input=7)),
         ({"prompt_tokens": None, "completion_tokens": "4", "prompt_tokens_details": None, "cost": None}, Usage()),

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from attrs import evolve
 
 from llmrouter.errors import TransportError
 from llmrouter.settings import (
-    CacheSettings,
     ClientKeySettings,
     EngineSettings,
     LimitSettings,
@@ -482,111 +482,6 @@ def test_an_answer_larger_than_allowed_is_not_read_to_its_end() -> None:
     in_time(main())
 
 
-# ---- names, sessions, cache
-
-
-def test_a_name_that_is_nothing_is_a_404_and_is_recorded() -> None:
-    async def main() -> None:
-        house = House({"a/m": good()})
-        socket = await house.ask(model="al")
-        assert (socket.status, socket.error["code"]) == (404, "model_not_found")
-        assert "Did you mean 'all'" in socket.error["message"]
-        assert (house.record.outcome, house.record.status, house.record.steps) == ("refused", 404, ())
-
-    in_time(main())
-
-
-def test_any_model_of_a_provider_can_be_asked_for_by_name() -> None:
-    async def main() -> None:
-        house = House({"a/*": good()}, endpoints=[endpoint(f"a/{ANY_MODEL}")], tiers=[["a/x"]])
-        await house.ask(model="a/brand/new")
-        assert bytes(house.upstreams["a"].calls[0].fields["model"]) == b'"brand/new"'
-        assert house.served == "a/brand/new"
-
-    in_time(main())
-
-
-def test_a_session_stays_with_who_served_it() -> None:
-    async def main() -> None:
-        flaky = Upstream([error(500), Answer(plain("a"))])
-        house = House({"a/m": flaky, "b/m": good("b")})
-        session = {"x-llmrouter-session": "s1"}
-        assert (await house.ask(headers=session)).text == "b"
-        assert (await house.ask(headers=session)).text == "b"
-        assert house.record.decision
-        assert house.record.decision.reason == "session"
-        assert (await house.ask()).text == "a"
-
-    in_time(main())
-
-
-@pytest.mark.parametrize("first", [False, True])
-@pytest.mark.parametrize("then", [False, True])
-def test_an_exact_request_is_answered_from_its_recording_in_either_shape(first: bool, then: bool) -> None:
-    async def main() -> None:
-        up = Upstream([Answer(streamed("hel", "lo") if first else plain())])
-        house = House({"a/m": up}, cache=CacheSettings())
-        await house.ask(stream=first, temperature=0)
-        assert house.cache == "miss"
-        socket = await house.ask(stream=then, temperature=0)
-        assert (socket.text, socket.headers["x-llmrouter-cache"]) == ("hello", "hit")
-        assert house.cache == "hit"
-        assert house.record.decision is None
-        assert b"chatcmpl-up" not in socket.body
-        assert len(up.calls) == 1
-        if then:
-            assert socket.body.endswith(b"data: [DONE]\n\n")
-
-    in_time(main())
-
-
-def test_the_cache_is_asked_only_for_what_may_be_repeated() -> None:
-    async def main() -> None:
-        up = good()
-        house = House({"a/m": up}, cache=CacheSettings())
-        for body in ({}, {"temperature": 0.5}, {"temperature": 0, "tools": []}):
-            await house.ask(**body)
-        for wish in ("no", "refresh"):
-            await house.ask(temperature=0)
-            calls = len(up.calls)
-            await house.ask(temperature=0, headers={"x-llmrouter-cache": wish})
-            assert len(up.calls) == calls + 1
-        await house.ask(temperature=0, model="a/m")
-        assert house.cache == "miss"
-
-    in_time(main())
-
-
-def test_a_recording_counts_only_while_its_endpoint_belongs_to_the_name() -> None:
-    async def main() -> None:
-        house = House({"a/m": good("a"), "b/m": good("b")}, tiers=[["a/m"]], cache=CacheSettings())
-        await house.ask(temperature=0)
-        other = House({"a/m": good("a"), "b/m": good("b")}, tiers=[["b/m"]], cache=CacheSettings())
-        other.engine.cache = house.engine.cache
-        assert (await other.ask(temperature=0)).text == "b"
-
-    in_time(main())
-
-
-def test_a_broken_cache_is_a_miss() -> None:
-    class Broken:
-        async def get(self, key: str) -> bytes | None:
-            raise OSError("disk gone")
-
-        async def set(self, key: str, value: bytes, ttl: float) -> None:
-            raise OSError("disk gone")
-
-        async def clear(self, prefix: str) -> int:
-            return 0
-
-    async def main() -> None:
-        house = House({"a/m": good()}, cache=CacheSettings())
-        house.engine.cache = Broken()
-        assert (await house.ask(temperature=0)).status == 200
-
-    in_time(main())
-
-
 # ---- records and cancelling
 
 
@@ -644,5 +539,53 @@ def test_a_socket_is_started_once() -> None:
         socket = Socket()
         await House({"a/m": bad(), "b/m": bad()}).ask(socket)
         assert socket.status == 502
+
+    in_time(main())
+
+
+def test_a_clients_dollars_that_are_used_up_are_its_own_limit() -> None:
+    async def main() -> None:
+        key = ClientKeySettings(name="dev", hash="", limits=(LimitSettings(unit="usd", amount=1e-9, window="day"),))
+        dear = [endpoint("a/m", card=Card(price=Price(input=5, output=5)))]
+        socket = await House({"a/m": good()}, endpoints=dear, keys=[key]).ask()
+        assert (socket.status, "The limit of this key" in socket.error["message"]) == (429, True)
+
+    in_time(main())
+
+
+def test_a_name_with_control_characters_stands_escaped_in_the_headers() -> None:
+    async def main() -> None:
+        house = House({"a/*": good()}, endpoints=[endpoint(f"a/{ANY_MODEL}")], tiers=[["a/x"]])
+        headers = (await house.ask(model="a/x\r\nevil: é" + "y" * 500)).headers
+        assert headers["x-llmrouter-model"].startswith("x\\r\\nevil: \\xe9yyy")
+        assert len(headers["x-llmrouter-model"]) < 250
+
+    in_time(main())
+
+
+def test_the_reason_says_what_stood_before_the_one_that_served() -> None:
+    async def main() -> None:
+        house = House({"a/m": bad(429, **{"retry-after": "30"}), "b/m": good()})
+        assert (await house.ask()).headers["x-llmrouter-reason"].startswith("limit; ")
+        used_up = House({"a/m": good(), "b/m": good()}, providers=limited(requests=1), tiers=[["a/m"], ["b/m"]])
+        await used_up.ask()
+        assert (await used_up.ask()).headers["x-llmrouter-reason"].startswith("limit; ")
+
+    in_time(main())
+
+
+def test_a_counter_decides_what_fits_where_the_estimate_cannot() -> None:
+    class Counter:
+        def count(self, text: str, model: str) -> int | None:
+            return 900
+
+    async def main() -> None:
+        small = endpoint("a/m", card=Card(window=1_000))
+        asked = [{"role": "user", "content": "word " * 1_000}]
+        house = House({"a/m": good()}, endpoints=[small])
+        assert (await house.ask(messages=asked)).status == 400
+        house.world = evolve(house.world, counter=Counter())
+        assert (await house.ask(messages=asked)).status == 200
+        assert house.record.facts.input_tokens == 900
 
     in_time(main())

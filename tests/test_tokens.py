@@ -51,7 +51,7 @@ def windows(*sizes: int | None) -> Expansion:
     return Expansion(tiers=(places,), reason="default")
 
 
-def tokens(asked: Request, expansion: Expansion, counter: Counter | None) -> int:
+def tokens(asked: Request, expansion: Expansion, counter: Counter) -> int:
     return counted(asked, expansion, CHAT, counter).facts.input_tokens
 
 
@@ -72,8 +72,7 @@ def test_far_from_every_window_the_estimate_will_do() -> None:
     assert counter.asked == []
 
 
-def test_without_a_counter_or_its_vocabulary_the_estimate_stands() -> None:
+def test_without_a_vocabulary_the_estimate_stands() -> None:
     asked = request("word " * 1_000)
     estimate = asked.facts.input_tokens
-    assert tokens(asked, windows(1_500), None) == estimate
     assert tokens(asked, windows(1_500), Counter(None)) == estimate

@@ -40,7 +40,10 @@ class Context:
     def build(self, kind: str, settings: Mapping[str, Any]) -> Any:
         """A plugin inside a plugin: `settings` has its `plugin` key and the keys of its own schema."""
         entry = structured(self.plugins, kind, settings)
-        return self.plugins.get(kind, entry.plugin).build(entry.config, evolve(self, name=entry.plugin))
+        built = self.plugins.get(kind, entry.plugin).build(entry.config, evolve(self, name=entry.plugin))
+        if hasattr(built, "__aenter__"):
+            raise PluginError(f"the {kind} {entry.plugin!r} has a lifespan of its own: it cannot be built in a plugin")
+        return built
 
 
 @define(eq=False)

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
+from attrs import Factory, frozen
 from attrs import field as attrs_field
-from attrs import frozen
 from msgspec import field
 
 Fields = dict[str, msgspec.Raw]
@@ -116,11 +116,9 @@ class Endpoint:
     dialects: tuple[str, ...]  # spoken for this model, best first
     accounts: tuple[Account, ...]  # interchangeable: one price, one set of abilities
     card: Card = Card()
-    id: str = attrs_field(init=False, eq=False, repr=False)  # "provider/model", made once: it is asked for often
-
-    @id.default
-    def _id(self) -> str:
-        return f"{self.provider}/{self.model}"
+    id: str = attrs_field(  # "provider/model", made once: it is asked for a dozen times in a request
+        init=False, eq=False, repr=False, default=Factory(lambda it: f"{it.provider}/{it.model}", takes_self=True)
+    )
 
 
 class Hold(Value, frozen=True):

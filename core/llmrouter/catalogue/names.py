@@ -59,7 +59,7 @@ class Names:
         for name, group in self.groups.items():
             self._known[name] = self._group(name, group)
         self._known["auto"] = self._auto()
-        for task in {*self.routing.tasks, *PHASES}:
+        for task in dict.fromkeys((*self.routing.tasks, *PHASES)):
             self._known[f"auto/{task}"] = self._task(task)
         for name, order in ORDERS.items():
             self._known[f"auto/{name}"] = evolve(self._known["auto"], order=order, reason=order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,16 +16,22 @@ FIELD = "llmrouter"
 NAMES = ("task", "quality", "budget", "priority", "tags", "phase", "timeout", "cache", "dry-run", "trace")
 """Hints, as header `x-llmrouter-<name>` or as a key of the `llmrouter` object (`dry_run` is `dry-run`)."""
 
+LONGEST = 200  # characters of a session that are kept
+AMOUNTS = frozenset({"budget", "timeout"})
+"""Hints that are figures: USD for a request, and seconds."""
+
 _HEADERS = tuple((f"x-llmrouter-{name}", name) for name in NAMES)
 _SESSION_HEADERS = ("x-session-id", "session-id", "x-session-affinity", "x-claude-code-session-id")
 
 
 def hints(own: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
-    """The hints of a request; a header wins over the body. `own` is what `from_body` gave."""
+    """The hints of a request; a header wins over the body, `own`. Raises InvalidRequest."""
     found = {name: value for name, value in own.items() if name != "session"}
     for header, name in _HEADERS:
         if header in headers:
             found[name] = headers[header]
+    for name in AMOUNTS & found.keys():
+        _check_amount(name, found[name])
     if "timeout" not in found and "x-request-timeout" in headers:
         found["timeout"] = headers["x-request-timeout"]
     return found
@@ -35,7 +42,7 @@ def session(own: Mapping[str, str], headers: Mapping[str, str], *named: Any) -> 
     harness = [headers.get(name) for name in _SESSION_HEADERS]
     for value in (headers.get("x-llmrouter-session"), own.get("session"), *harness, *named):
         if value:
-            return str(value)
+            return str(value)[:LONGEST]
     return None
 
 
@@ -55,6 +62,16 @@ def from_body(values: Mapping[str, Any]) -> dict[str, str]:
         if value is not None:
             own[name] = _text(value)
     return own
+
+
+def _check_amount(name: str, said: str) -> None:
+    try:
+        amount = float(said.removesuffix("s") if name == "timeout" else said)
+    except ValueError:
+        amount = math.nan
+    if not 0 <= amount < math.inf:
+        what = "USD" if name == "budget" else "seconds"
+        raise InvalidRequest(f"x-llmrouter-{name} must be a number of {what}", param=f"x-llmrouter-{name}")
 
 
 def _text(value: Any) -> str:

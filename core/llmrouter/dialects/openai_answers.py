@@ -116,8 +116,9 @@ class AnswerMeaning:
         if answer is None or answer.error or not answer.choices:
             return _unreadable(data)
         events = self._events(answer, data)
-        failed = any(isinstance(event, Fault) for event in events)
-        return events if failed or self._finished else [*events, self._finish()]
+        if self._finished or any(isinstance(event, Fault) for event in events):
+            return events
+        return [*events, self._finish()]
 
     def done(self) -> Sequence[Event]:
         return (self._finish(),) if self._blank and not self._finished else ()
@@ -164,7 +165,7 @@ class AnswerMeaning:
         if said.tool_calls:
             for call in said.tool_calls:
                 events.extend(self._calls.read(call))
-        if said.function_call:
+        if _calls_function(said):
             events.extend(self._calls.read(Called(index="function_call", function=said.function_call)))
         if said.audio or said.images:
             events.append(_MORE)
@@ -222,17 +223,33 @@ class Calls:
 
 def _answer(data: bytes) -> Answer | None:
     try:
-        return decode(_answers, data)
+        return _answers.decode(data)
     except msgspec.ValidationError:
         return None  # JSON, but no answer
+    except (msgspec.DecodeError, RecursionError):
+        return _mended(data)
+
+
+def _mended(data: bytes) -> Answer | None:
+    """What the decoder stumbled over: half a surrogate pair, or no JSON at all."""
+    try:
+        return decode(_answers, data)
+    except msgspec.ValidationError:
+        return None
 
 
 def _unreadable(data: bytes) -> Sequence[Event]:
     return (Fault(data, malformed=not explains(loads(data))),)
 
 
+def _calls_function(said: Said) -> bool:
+    """Snowflake sends a call of nothing with every answer."""
+    call = said.function_call
+    return call is not None and bool(call.name or call.arguments)
+
+
 def _speaks(said: Said) -> bool:
-    calls = said.tool_calls or said.function_call
+    calls = said.tool_calls or _calls_function(said)
     thoughts = said.reasoning_content or said.reasoning
     return bool(said.content or thoughts or calls or said.refusal or said.audio or said.images)
 

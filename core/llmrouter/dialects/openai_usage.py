@@ -6,29 +6,30 @@ deviations are named where they are read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmrouter.types import Usage
 
 TICKS = 10_000_000_000  # of `cost_in_usd_ticks` in a dollar
 
+_NUMBER = (int, float)
+_TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_cache_hit_tokens", "cached_tokens")
+_READ = ("cached_tokens", "cache_write_tokens")
+_REASONED = ("reasoning_tokens",)
+
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
     """Reads Chat Completions, Completions and Embeddings, whose vendors may report the total alone."""
-    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    total = _count(usage, "total_tokens")
-    read = write = reasoning = 0
-    if details := _details(usage, "prompt_tokens_details"):
-        read, write = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
-    if details := _details(usage, "completion_tokens_details"):
-        reasoning = _count(details, "reasoning_tokens")
-    read = read or _count(usage, "prompt_cache_hit_tokens") or _count(usage, "cached_tokens")
+    prompt, completion, total, hit, cached = _counts(usage, _TOTALS)
+    read, write = _counts(usage.get("prompt_tokens_details"), _READ)
+    (reasoning,) = _counts(usage.get("completion_tokens_details"), _REASONED)
+    read = read or hit or cached
     apart = reasoning and total == prompt + completion + reasoning  # xAI leaves it out of completion_tokens
     if not prompt and not completion:
         prompt = total
     return Usage(
-        input=max(0, prompt - read - write),
+        input=prompt - read - write if read + write <= prompt else prompt,  # Azure's Grok leaves the cache out
         cache_read=read,
         cache_write=write,
         output=completion if apart else max(0, completion - reasoning),
@@ -50,18 +51,15 @@ def write_usage(usage: Usage) -> dict[str, Any]:
     return written if usage.cost is None else written | {"cost": usage.cost}
 
 
-def _count(usage: Mapping[str, Any], name: str) -> int:
-    value = usage.get(name)
-    return int(value) if isinstance(value, int | float) and value > 0 else 0
-
-
-def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    details = usage.get(name)
-    return details if isinstance(details, dict) else {}
+def _counts(usage: Any, names: Sequence[str]) -> list[int]:
+    """The counts of these names; 0 for what is missing, negative or no number."""
+    if not isinstance(usage, dict):
+        return [0] * len(names)
+    return [int(count) if isinstance(count := usage.get(name), _NUMBER) and count > 0 else 0 for name in names]
 
 
 def _cost(usage: Mapping[str, Any]) -> float | None:
     cost, ticks = usage.get("cost"), usage.get("cost_in_usd_ticks")
-    if isinstance(cost, int | float):
+    if isinstance(cost, _NUMBER):
         return float(cost)
-    return ticks / TICKS if isinstance(ticks, int | float) else None
+    return ticks / TICKS if isinstance(ticks, _NUMBER) else None

@@ -52,7 +52,8 @@ class StreamWriter:
 
     def write(self, frame: Frame, verbatim: bool) -> bytes:
         for event in frame.events:
-            self._follow(event)
+            if type(event) is not Text:  # nearly all are
+                self._follow(event)
         if verbatim and frame.wire.stream:
             return self._own(frame)
         return b"".join([self._encoded(event) for event in frame.events])
@@ -69,14 +70,14 @@ class StreamWriter:
 
     def _follow(self, event: Event) -> None:
         """Kept also of verbatim frames: another upstream may have to go on from here."""
-        if isinstance(event, ToolStart):
+        if type(event) is ToolStart:
             self._calls.setdefault(event.id, len(self._calls))
             self._bare.add(event.id)
-        elif isinstance(event, ToolArgs):
+        elif type(event) is ToolArgs:
             self._bare.discard(event.id)
-        elif isinstance(event, Spent):
+        elif type(event) is Spent:
             self._usage = event.usage
-        elif isinstance(event, Begin) and not self._begun:
+        elif type(event) is Begin and not self._begun:
             self._begun = True
             self._id, self._model = event.id or self._id, event.model or self._model
 
@@ -84,7 +85,7 @@ class StreamWriter:
         """The upstream's bytes, without the usage that the router asked for and the client did not."""
         events = frame.events
         self._opened = self._opened or bool(events)
-        spent = bool(events) and isinstance(events[-1], Spent)
+        spent = bool(events) and type(events[-1]) is Spent
         if self._asked:
             self._told = self._told or spent
             return frame.raw

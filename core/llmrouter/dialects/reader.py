@@ -56,7 +56,8 @@ class AnswerReader:
         self._body += data
         if self._shape is None:
             self._shape = self._recognise()
-            data = bytes(self._body)
+            if self._shape is self._stream:
+                data = bytes(self._body)
         if self._shape is self._stream:
             del self._body[_SHOWN:]
             return self._cut(data)
@@ -77,6 +78,8 @@ class AnswerReader:
         return [Frame(self._plain, body, events)]
 
     def _recognise(self) -> Wire | None:
+        if self._body.startswith(b"{"):
+            return self._plain
         if BOM.startswith(self._body):
             return None
         first = self._body.removeprefix(BOM).lstrip()[:1]
@@ -85,7 +88,10 @@ class AnswerReader:
         return self._plain if first in _BODY_BEGINS else self._stream
 
     def _cut(self, data: bytes) -> list[Frame]:
-        frames = [frame for event in self._events.feed(data) if (frame := self._frame(event))]
+        frames = []
+        for event in self._events.feed(data):
+            if frame := self._frame(event):
+                frames.append(frame)
         return frames + self._too_long(self._stream) if self._events.overflown else frames
 
     def _frame(self, event: sse.Event, whole: bool = True) -> Frame | None:

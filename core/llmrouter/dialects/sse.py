@@ -30,7 +30,7 @@ class Events:
     def feed(self, data: bytes) -> list[Event]:
         if self.overflown:
             return []
-        if not self._rest and 0 <= data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:
+        if not self._rest and data.find(b"\n\n") == len(data) - 2 >= 0 and b"\r" not in data:
             return [_event(data)]  # one whole event, as most upstreams send them
         buffer: bytes | bytearray = data
         searched = 0

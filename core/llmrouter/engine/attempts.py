@@ -39,6 +39,7 @@ class Attempts:
     """Opens attempts one after the other and ends every one of them. `deadline` is on the loop's clock."""
 
     dropped: tuple[str, ...] = ()
+    refused: Exhausted | None = None  # the client's own limit, where that stood in the way
     made = 0  # calls so far; skips are none
     _turns: Turns
     _stopped = _resorted = _excused = False
@@ -115,6 +116,8 @@ class Attempts:
             taken = await self.engine.quota.reserve(self._asks(turn))
             if not isinstance(taken, Exhausted):
                 return turn, taken
+            if taken.bucket.scope.startswith("client:"):
+                self.refused = taken
             self._skip(turn, Hold(taken.retry_at, "limit", taken.bucket.scope))
         return await self._last_resort()
 

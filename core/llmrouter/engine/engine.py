@@ -29,6 +29,7 @@ from .world import World
 GOLDEN = 0.6180339887498949
 """Steps of this size fill [0, 1) evenly: shares of traffic converge as 1/n, not as 1/√n."""
 SESSIONS = 10_000
+SHOWN = 200  # characters that are recorded of a name that is nothing
 
 
 class Sessions:
@@ -85,7 +86,7 @@ class Engine:
         now = self.clock()
         self.record(
             RequestRecord(
-                facts=request.facts,
+                facts=msgspec.structs.replace(request.facts, asked=request.facts.asked[:SHOWN]),
                 decision=None,
                 steps=(),
                 outcome="refused",

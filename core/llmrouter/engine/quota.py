@@ -91,9 +91,12 @@ class Quota:
         """0…1: what is left of the tightest, from what this worker knows."""
         if not buckets:
             return 1.0
-        now, holdings = self._clock(), self._holdings
-        least = min([holdings[bucket].share(now) for bucket in buckets])
-        return 0.0 if least < 0.0 else min(1.0, least)
+        now, holdings, least = self._clock(), self._holdings, 1.0
+        for bucket in buckets:
+            share = holdings[bucket].share(now)
+            if share < least:
+                least = share
+        return max(0.0, least)
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
         """Take in limits as a provider states them. Of buckets that nobody declared they mean nothing."""

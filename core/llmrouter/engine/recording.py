@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
@@ -67,6 +68,13 @@ def load(kept: bytes) -> Recording:
 def replay(tape: Recording, dialects: Mapping[str, Dialect], id: str) -> Iterator[Frame]:
     """The recorded frames under a fresh id."""
     reader = dialects[tape.wire.dialect].reader(tape.op, tape.wire.stream)
-    body = tape.body.replace(tape.id.encode(), id.encode()) if tape.id else tape.body
-    yield from reader.feed(body)
+    yield from reader.feed(_renamed(tape.body, tape.id, id))
     yield from reader.end()
+
+
+def _renamed(body: bytes, old: str, new: str) -> bytes:
+    """The body with its answer's id replaced: only where it is the value of an `id`: ids may be short words."""
+    if not old:
+        return body
+    said = re.escape(msgspec.json.encode(old))
+    return re.sub(rb'("(?:\w+_)?id"\s*:\s*)' + said, lambda found: found[1] + msgspec.json.encode(new), body)

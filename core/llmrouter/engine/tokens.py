@@ -14,9 +14,9 @@ DOUBT = 2.0
 """An estimate may be wrong by this factor; what fits or fails beyond it needs no counting."""
 
 
-def counted(request: Request, expansion: Expansion, dialect: Dialect, counter: TokenCounter | None) -> Request:
+def counted(request: Request, expansion: Expansion, dialect: Dialect, counter: TokenCounter) -> Request:
     """The request with its input counted, if that can decide which window it fits into."""
-    if counter is None or request.facts.op != "chat":
+    if request.facts.op != "chat":
         return request
     close = _in_doubt(request, expansion)
     if close is None:

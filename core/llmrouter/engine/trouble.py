@@ -85,12 +85,18 @@ def _refused(request_id: str, steps: Sequence[Step], failure: Failure) -> Troubl
     return Trouble(
         status=400 if status in (401, 402, 403, 404, 429) else status,
         kind=failure.kind,
-        code=failure.code or OF_THE_REQUEST[failure.kind],
+        code=_code(failure),
         message=failure.message or OF_THE_REQUEST[failure.kind],
         param=failure.param,
         request_id=request_id,
         steps=tuple(steps),
     )
+
+
+def _code(failure: Failure) -> str:
+    """Clients look for the API's own words for these; a vendor's stands among the attempts."""
+    own = OF_THE_REQUEST[failure.kind]
+    return failure.code or own if failure.kind == "invalid_request" else own
 
 
 def _limited(

@@ -13,7 +13,7 @@ import aiohttp
 import httpx
 import yarl
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.streams import StreamReader
 
@@ -38,6 +38,11 @@ class _Handler(ResponseHandler):
         if payload is not None and not payload.is_eof() and payload.exception() is None:
             payload.set_exception(aiohttp.ClientPayloadError(str(exc)))
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Only what was paused: aiohttp's own goes through its parser after every chunk that is read."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
 
 _HANDLER: type[ResponseHandler] = _Handler
 
@@ -53,7 +58,9 @@ class Answered(NamedTuple):
 class _Origin(ClientRequest):
     """Where connections lead; what they are pooled under is asked for with each request, and made once."""
 
-    connection_key = cached_property(ClientRequest.connection_key.fget)  # type: ignore[assignment]
+    @cached_property
+    def connection_key(self) -> ConnectionKey:
+        return super().connection_key
 
 
 class Door:

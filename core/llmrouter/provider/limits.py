@@ -160,8 +160,10 @@ def _date(text: str) -> float | None:
 
 def _amount(text: str | None) -> float | None:
     """A number that is finite and not negative: recorders and relays write words where numbers belong."""
+    if not text:
+        return None
     try:
-        number = float(text or "")
+        number = float(text)
     except ValueError:
         return None
     return number if math.isfinite(number) and number >= 0 else None

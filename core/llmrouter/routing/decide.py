@@ -114,7 +114,9 @@ def _too_dear(facts: Facts, endpoint: Endpoint) -> Rejected | None:
     if ceiling is None:
         return None
     cost = expected_cost(endpoint.card, facts)
-    return Rejected(endpoint.id, "price", f"{cost or 0:.4f} USD") if cost is None or cost > float(ceiling) else None
+    if cost is not None and cost <= float(ceiling):
+        return None
+    return Rejected(endpoint.id, "price", "no price is known" if cost is None else f"{cost:.6f} USD")
 
 
 def _candidate(facts: Facts, place: Place, wire: Wire, tier: int, look: Callable[[Endpoint], Look]) -> Candidate:

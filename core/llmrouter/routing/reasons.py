@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from llmrouter.types import Decision, Skip, Step
 
 CHOSEN: Mapping[str, str] = {
     "asked": "the request named it",
@@ -39,6 +41,16 @@ LIMITS = frozenset({"limit", "cooling"})
 """Hold codes that are somebody's limit; the others are somebody's health."""
 CLOSED = frozenset({"auth", "payment", "limit", "cooling", "disabled"})
 """Hold codes under which one try more cannot help."""
+
+
+def because(decision: Decision, earlier: Sequence[Step]) -> str:
+    """The reason code of what is served now, after these steps: the decision's own where nothing came before."""
+    if not earlier:
+        return decision.reason
+    first = earlier[0]
+    if isinstance(first, Skip):
+        return "limit" if first.reason in LIMITS else "health"
+    return "limit" if first.failure and first.failure.kind in ("rate_limited", "quota_exhausted") else "health"
 
 
 def phrase(code: str) -> str:

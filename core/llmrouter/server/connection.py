@@ -81,14 +81,18 @@ class Connection:
     # ---- the answer
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        pairs = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        pairs = [
+            (name.encode(), value.encode() if value.isascii() else value.encode("latin-1", "replace"))
+            for name, value in headers.items()
+            if name != "content-length"  # known when the answer is whole; of a stream, never
+        ]
         if "x-request-id" not in headers:
             pairs.append((b"x-request-id", self.id.encode()))
         if status < 400 and self.request is not None and self.request.facts.wire.stream:
             self.started = True
             await self._send({"type": "http.response.start", "status": status, "headers": pairs})
         else:
-            self._head = (status, [pair for pair in pairs if pair[0] != b"content-length"])
+            self._head = (status, pairs)
 
     async def write(self, data: bytes) -> None:
         if self.started:

@@ -47,7 +47,7 @@ class Cost:
         return REASONS[self.mode]
 
     def rank(self, facts: Facts, candidates: Sequence[Candidate], draw: float) -> Sequence[Ranked]:
-        kept = [one for one in candidates if self._admits(one)]
+        kept = [one for one in candidates if self._admits(one)] if self._leaves_out else candidates
         rows = [self._row(*row) for row in zip(kept, costs(kept), speeds(kept), strict=True)]
         rows.sort(key=itemgetter(0))
         if len({place for place, _ in rows}) == len(rows):  # nobody is anybody's equal
@@ -61,6 +61,10 @@ class Cost:
         score = min(math.fsum(parts.values()), 1.0)
         second = cost if self.mode == "quality" else candidate.quality
         return (-score, -second), Ranked(candidate, score, parts)
+
+    @property
+    def _leaves_out(self) -> bool:
+        return self.floor > 0 or self.ceiling is not None
 
     def _admits(self, candidate: Candidate) -> bool:
         if candidate.quality < self.floor:
