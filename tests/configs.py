@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from llmrouter.config import Loaded, load
 from llmrouter.errors import ConfigError
 from llmrouter.plugins import Plugins
 from llmrouter.settings import ProviderSettings, Secret
+from llmrouter.types import ANY_MODEL, Account, Endpoint
 
 
 def build(config: Any, context: Any) -> Any:
@@ -66,6 +67,21 @@ CHEAPEST = keys(
 )
 
 
+def any_model(config: ProviderSettings) -> Sequence[Endpoint]:
+    """The models of an entry, and whatever else is asked for."""
+    return [*listed(config), _endpoint(config, ANY_MODEL)]
+
+
+def listed(config: ProviderSettings) -> Sequence[Endpoint]:
+    """The models of an entry and no others."""
+    return [_endpoint(config, model) for model in config.models]
+
+
+def _endpoint(config: ProviderSettings, model: str) -> Endpoint:
+    account = Account(config.name, config.name)
+    return Endpoint(provider=config.name, model=model, dialects=("chat",), accounts=(account,))
+
+
 class AcmePlugin:
     """A provider, with what it proposes when there is no configuration."""
 
@@ -76,13 +92,14 @@ class AcmePlugin:
         demo: Mapping[str, Any] | None = None,
         schema: Mapping[str, Any] = ACME,
         config: type = Acme,
+        endpoints: Callable[[Any], Sequence[Endpoint]] = any_model,
     ) -> None:
         self.type_ = ProviderType(
             name=name,
             config=config,
             schema=schema,
             build=build,
-            endpoints=lambda config: [],
+            endpoints=endpoints,
             suggest=suggest,
             demo=demo,
         )

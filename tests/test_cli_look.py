@@ -160,6 +160,24 @@ def test_log_as_json_is_what_the_admin_api_says(state: str) -> None:
     assert running == saved
 
 
+def test_a_router_is_found_without_a_scheme_and_by_the_environment() -> None:
+    with answering(requests(FULL)) as (url, _):
+        bare = call(log.command, "--url", url.removeprefix("http://"))
+        known = call(log.command, LLMROUTER_URL=url)
+        said = call(log.command, "--url", url, LLMROUTER_URL=NOBODY)
+    assert bare.stdout == known.stdout == said.stdout != ""
+
+
+def test_what_a_client_sent_cannot_write_to_the_terminal() -> None:
+    asked = "a\r\n\x1b[2Jé\u202e" + "x" * 500
+    odd = msgspec.structs.replace(FULL, facts=msgspec.structs.replace(FULL.facts, asked=asked))
+    with answering(requests(odd)) as (url, _):
+        shown = call(log.command, "--url", url).stdout
+    assert shown.count("\n") == 1
+    assert shown[:-1].isprintable()
+    assert r"  a\r\n\x1b[2Jé\u202e" + "x" * 20 + "…  " in shown
+
+
 def test_log_follows_until_the_router_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = requests(record("req_1"))
     looks = iter([requests(record("req_2"), record("req_1")), requests(record("req_2"), record("req_1")), {}])
@@ -196,6 +214,9 @@ def test_a_router_that_goes_away_while_followed_is_reported(monkeypatch: pytest.
         (render.usd(0.0), "free"),
         (render.usd(None), "?"),
         (render.usd(0.00314), "$0.0031"),
+        (render.usd(0.0000014), "$0.0000014"),
+        (render.usd(0.00099999), "$0.001"),
+        (render.usd(0.000123), "$0.00012"),
         (render.usd(1234.5), "$1,234.50"),
         (render.seconds(None), "–"),
         (render.seconds(0.0123), "12 ms"),
@@ -215,3 +236,9 @@ def test_figures_are_short_and_clear(shown: str, text: str) -> None:
 
 def test_rows_are_aligned() -> None:
     assert render.table([["a", "b"], ["ccc", "10"]], frozenset({1})) == ["a     b", "ccc  10"]
+
+
+def test_a_cell_is_one_line_of_some_width() -> None:
+    assert render.table([["a\nb", "c"]]) == [r"a\nb  c"]
+    assert len(render.table([["x" * 81]])[0]) == 80
+    assert render.table([["x" * 80]]) == ["x" * 80]

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from llmrouter.cli import main
 from llmrouter.errors import ConfigError, PluginError, Problem
 from llmrouter.plugins import Plugins
 from llmrouter.server.auth import key_hash
+from llmrouter.state import state_dir
 
 HEAVY = ("attrs", "msgspec", "yaml", "pluggy", "httpx", "aiohttp", "asyncio", "importlib.metadata")
 
@@ -72,6 +74,11 @@ def test_version_is_said_twice_over(monkeypatch: pytest.MonkeyPatch, capsys: Any
     assert run(monkeypatch, "version", "--json") == 0
     plain, as_json = capsys.readouterr().out.splitlines()
     assert (plain, json.loads(as_json)) == (f"llmrouter {__version__}", {"version": __version__})
+
+
+def test_version_is_an_option_too(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"llmrouter {__version__}\n"
 
 
 def test_a_slip_is_answered_with_what_was_meant(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -145,12 +152,42 @@ def test_a_broken_plugin_does_not_hide_a_slip(monkeypatch: pytest.MonkeyPatch, c
 
 
 def test_a_key_is_shown_with_the_line_that_admits_it(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    assert run(monkeypatch, "keys", "create", 'de"v') == 0
+    assert run(monkeypatch, "keys", "create", "dev.1") == 0
     shown = capsys.readouterr()
     key, line = shown.out.splitlines()
-    assert line == f'- {{name: "de\\"v", hash: "{key_hash(key)}"}}'
+    assert line == f'- {{name: "dev.1", hash: "{key_hash(key)}"}}'
     assert key not in shown.err
     assert run(monkeypatch, "keys", "create", "dev", "--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert said == {"name": "dev", "hash": key_hash(said["key"]), "key": said["key"]}
     assert said["key"] != key
+
+
+@pytest.mark.parametrize("name", ["", 'de"v', "-dev", "two words", "dev\n", "ü"])
+def test_no_key_is_made_for_a_name_that_no_configuration_takes(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    assert run(monkeypatch, "keys", "create", "--", name) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, repr(name) in shown.err) == ("", True)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_place_where_no_state_can_be_kept_is_named_in_one_line(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LLMROUTER_STATE_DIR", str(tmp_path / place))
+    assert run(monkeypatch, "status", "--url", "127.0.0.1:9") == 3
+    said = capsys.readouterr().err
+    assert (said.count("\n"), str(tmp_path / place) in said, "$LLMROUTER_STATE_DIR" in said) == (1, True, True)
+
+
+def test_a_state_directory_that_may_not_be_written_or_is_nowhere_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="home"):
+        state_dir({"LLMROUTER_STATE_DIR": "~no-such-user-at-all/state"})
+    monkeypatch.setattr("llmrouter.state.os.access", lambda path, mode: False)
+    with pytest.raises(ConfigError, match="may not be written"):
+        state_dir({"XDG_STATE_HOME": str(tmp_path)})

@@ -31,8 +31,9 @@ def test_a_sound_configuration_has_no_problems(tmp_path: Path) -> None:
         ("server: {host: 1e3}", "2:16 server.host: must be text, not 1000.0."),
         ("server: {host: ''}", "2:16 server.host: may not be empty"),
         ("server: {prot: 1}", '2:10 server.prot: unknown key. Did you mean "port"?'),
-        ("logging: {zzz: 1}", "2:11 logging.zzz: unknown key. Known here: format, level, prompts."),
-        ("logging: {prompts: on}", '2:20 logging.prompts: must be true or false, not "on".'),
+        ("logging: {zzz: 1}", "2:11 logging.zzz: unknown key. Known here: format, level."),
+        ("logging: {prompts: on}", "2:11 logging.prompts: unknown key. Known here: format, level."),
+        ("cache: {shared: on}", '2:17 cache.shared: must be true or false, not "on".'),
         (
             "logging: {level: warn}",
             '2:18 logging.level: must be debug, info, warning or error, not "warn". Did you mean "warning"?',

@@ -67,7 +67,6 @@ providers:
     base_url: http://localhost/v1
     models: {m: {price: {input: 1, output: 2.5}, abilities: [tools], quality: 1}, n: }
     limits: [{requests: 10, per: minute}, {usd: 1, per: day, reset: "00:00 Europe/Berlin", scope: provider}]
-    tags: [a]
     timeout: 2m
 """
     found = settings(tmp_path, text).providers["up"]
@@ -88,7 +87,6 @@ providers:
             LimitSettings(unit="requests", amount=10, window="minute"),
             LimitSettings(unit="usd", amount=1, window="day Europe/Berlin", scope="provider"),
         ),
-        tags=("a",),
         timeout=120.0,
     )
     assert isinstance(found.models["m"].quality, float)
@@ -232,10 +230,24 @@ def test_a_plugin_that_is_not_installed_is_a_warning_or_an_error(tmp_path: Path)
 
 
 def test_a_provider_whose_plugin_is_not_installed_keeps_the_cores_keys(tmp_path: Path) -> None:
-    found = loaded(tmp_path, "providers: {other: {plugin: other, mode: x, tags: [a]}}")
+    found = loaded(tmp_path, "providers: {other: {plugin: other, mode: x, timeout: 2m}}")
     assert found.settings.providers["other"] == ProviderSettings(
-        name="other", plugin="other", tags=("a",), accounts=(AccountSettings(id="other"),)
+        name="other", plugin="other", timeout=120.0, accounts=(AccountSettings(id="other"),)
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (MINIMAL + "logging: {prompts: true}\n", "2:11 logging.prompts: unknown key."),
+        ("providers: {acme: {plugin: acme, tags: [a]}}", "1:34 providers.acme.tags: unknown key."),
+        ("providers: {acme: {plugin: acme, terms: {note: x}}}", "1:42 providers.acme.terms.note: unknown key."),
+    ],
+)
+def test_a_key_that_would_do_nothing_is_not_known(tmp_path: Path, text: str, place: str) -> None:
+    found = told(tmp_path, text)
+    assert len(found) == 1
+    assert found[0].startswith(place)
 
 
 def test_a_slip_in_a_plugins_name_is_an_error_in_any_case(tmp_path: Path) -> None:

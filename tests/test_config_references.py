@@ -79,7 +79,7 @@ def test_members_of_groups_are_models_of_configured_providers(tmp_path: Path, gr
 @pytest.mark.parametrize(
     ("aliases", "problems"),
     [
-        ("{a: fast, b: a, c: acme/x, d: bare, e: auto, f: auto/coding}", []),
+        ("{a: fast, b: a, c: acme/x, d: bare, e: auto, f: auto/plan}", []),
         ("{a: b, b: a}", ["aliases.a: goes round in a circle: a → b → a", "aliases.b: goes round in a circle"]),
         ("{a: a}", ["3:14 aliases.a: goes round in a circle: a → a"]),
         ("{a: b, b: c, c: b}", ["aliases.a: goes round", "aliases.b: goes", "aliases.c: goes"]),

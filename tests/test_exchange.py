@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Coroutine
 from typing import Any
 
@@ -8,6 +9,10 @@ import msgspec
 import pytest
 from attrs import evolve
 
+from llmrouter.engine.attempt import Attempt
+from llmrouter.engine.attempts import Attempts
+from llmrouter.engine.exchange import Exchange
+from llmrouter.engine.turns import Turns
 from llmrouter.errors import TransportError
 from llmrouter.settings import (
     ClientKeySettings,
@@ -48,6 +53,25 @@ def test_an_answer_in_the_clients_dialect_goes_through_byte_for_byte(stream: boo
             assert socket.body == script[0]
         assert (house.record.outcome, house.record.status, house.served) == ("complete", 200, "a/m")
         house.assert_nothing_is_left()
+
+    in_time(main())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_leaves_nothing_for_the_garbage_collector(stream: bool) -> None:
+    """A cycle through a request would keep its bodies, and slow down all others that come until it is found."""
+
+    async def main() -> None:
+        house = House({"a/m": bad(), "b/m": Upstream([Answer(streamed("x") if stream else plain())])})
+        await house.ask(stream=stream)
+        gc.collect()
+        gc.disable()
+        try:
+            await house.ask(stream=stream)
+            left = [one for one in gc.get_objects() if type(one) in (Exchange, Attempts, Attempt, Turns)]
+        finally:
+            gc.enable()
+        assert left == []
 
     in_time(main())
 
@@ -567,6 +591,8 @@ def test_the_reason_says_what_stood_before_the_one_that_served() -> None:
     async def main() -> None:
         house = House({"a/m": bad(429, **{"retry-after": "30"}), "b/m": good()})
         assert (await house.ask()).headers["x-llmrouter-reason"].startswith("limit; ")
+        well = House({"a/m": good(), "b/m": good()})
+        assert (await well.ask()).headers["x-llmrouter-reason"].startswith("default; ")
         used_up = House({"a/m": good(), "b/m": good()}, providers=limited(requests=1), tiers=[["a/m"], ["b/m"]])
         await used_up.ask()
         assert (await used_up.ask()).headers["x-llmrouter-reason"].startswith("limit; ")

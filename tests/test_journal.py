@@ -88,6 +88,46 @@ def test_the_thread_writes_by_itself(path: Path, monkeypatch: pytest.MonkeyPatch
     within(path, main)
 
 
+def test_the_thread_writes_only_while_nobody_else_uses_the_connection(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "EVERY", 0.001)
+    alone: list[bool] = []
+    flush = Journal._flush
+
+    def seen(one: Journal) -> None:
+        alone.append(one._lock.locked())
+        flush(one)
+
+    monkeypatch.setattr(Journal, "_flush", seen)
+
+    async def main(one: Journal) -> None:
+        one.record(FULL)
+        while len(alone) < 3:  # nobody asks: these are the thread's
+            await asyncio.sleep(0)
+
+    within(path, main)
+    assert all(alone)
+
+
+def test_nothing_is_lost_when_many_ask_while_the_thread_writes(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(journal, "EVERY", 1e-6)
+
+    async def main(one: Journal) -> tuple[int, int]:
+        for at in range(40):
+            asking = [asyncio.create_task(one.recent(1)) for _ in range(2)]
+            for _ in range(50):
+                one.record(ended(at))
+                await asyncio.sleep(0)
+            await asyncio.gather(*asking)
+        return one.dropped, len(await one.recent(2001))
+
+    assert within(path, main, keep=2000) == (0, 2000)
+    assert caplog.messages == []
+
+
 def test_only_the_last_are_kept_and_the_oldest_give_way_first(path: Path) -> None:
     async def main(one: Journal) -> tuple[list[str], int]:
         for at in range(1, 6):

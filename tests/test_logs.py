@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from llmrouter import logs
-from llmrouter.logs import RequestLog, logging_to, summary
+from llmrouter.logs import RequestLog, TextLines, logging_to, summary
 from llmrouter.settings import LoggingSettings
 
 from .serving import FULL, record
@@ -124,3 +125,13 @@ def test_a_stream_that_is_closed_stops_nobody() -> None:
     with logging_to(LoggingSettings(), stream) as writer:
         logging.getLogger("llmrouter").error("to nobody")
     assert writer.dropped == 1
+
+
+def test_a_line_of_text_stays_one_line_whatever_a_client_sent() -> None:
+    said = logging.LogRecord("llmrouter.server", logging.INFO, "", 0, "refused /a\r\nb\x1b[2J", None, None)
+    request = logging.LogRecord("llmrouter.request", logging.INFO, "", 0, "request", None, None)
+    request.request = msgspec.structs.replace(FULL, facts=msgspec.structs.replace(FULL.facts, asked="x\ny"))
+    lines = [TextLines().format(one) for one in (said, request)]
+    assert lines[0].endswith(r"refused /a\r\nb\x1b[2J")
+    assert r"asked=x\ny" in lines[1]
+    assert all(line.isprintable() for line in lines)

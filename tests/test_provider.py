@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 import llmrouter.provider
 from llmrouter.errors import LLMRouterError, TransportError
+from llmrouter.http import open_transport
 from llmrouter.protocols import BuildContext
 from llmrouter.provider import (
     FAMILIES,
@@ -430,6 +432,39 @@ def test_a_call_is_sent_with_its_credentials_and_its_bytes() -> None:
         assert "authorization" not in second.headers
 
     run(main())
+
+
+def test_past_httpx_a_call_is_sent_with_the_same_bytes() -> None:
+    async def main() -> None:
+        got: list[bytes] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(asyncio.IncompleteReadError):
+                while head := await reader.readuntil(b"\r\n\r\n"):
+                    got.append(head + await reader.readexactly(len(b'{"model":"m","n":1.0}')))
+                    writer.write(b"HTTP/1.1 200 OK\r\nX-One: 1\r\nx-one: 2\r\ncontent-length: 2\r\n\r\nok")
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, open_transport(connect=5, limit=None) as transport:
+            context = FakeContext("acme", transport=transport)
+            paths = {"openai.chat": "/chat"}
+            provider = HTTPProvider(settings(ONE), context, base_url=f"http://{address}/v1", paths=paths)
+            for extra in ({}, {"X-Extra": "é", "Authorization": "Bearer mine"}):
+                reply = await provider.send(call(headers=extra))
+                assert (reply.status, reply.headers["x-one"]) == (200, "1, 2")
+                assert [chunk async for chunk in reply.chunks()] == [b"ok"]
+                reply.close()
+            with pytest.raises(TransportError, match="line break"):
+                await provider.send(call(headers={"x-extra": "a\r\nb: c"}))
+        first, second = got
+        assert first.startswith(f"POST /v1/chat HTTP/1.1\r\nhost: {address}\r\n".encode())
+        assert first.endswith(b'content-length: 21\r\n\r\n{"model":"m","n":1.0}')
+        assert first.count(f"authorization: Bearer {KEY}\r\n".encode()) == 1
+        assert second == first.replace(b"\r\n\r\n", b"\r\nx-extra: \xe9\r\n\r\n")
+
+    asyncio.run(main())
 
 
 def test_an_answer_that_was_closed_gives_nothing() -> None:

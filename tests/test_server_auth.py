@@ -104,6 +104,10 @@ def test_the_operators_pages_need_the_admin_key_where_there_is_one() -> None:
     [
         {"x_forwarded_for": "127.0.0.1"},
         {"forwarded": "for=x"},
+        {"via": "1.1 proxy"},
+        {"x_forwarded_host": "localhost"},
+        {"x_real_ip": "127.0.0.1"},
+        {"cf_connecting_ip": "127.0.0.1"},
         {"host": "evil.example:4000"},
         {"origin": "http://evil.example"},
     ],

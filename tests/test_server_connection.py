@@ -7,16 +7,20 @@ import signal
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 
 from llmrouter.protocols import Client
 from llmrouter.server import connection, protocol
+from llmrouter.server.answers import Answer
 from llmrouter.server.connection import Connection, Gone, Running, TooLarge
 from llmrouter.testing import run
 from llmrouter.types import Request
+from llmrouter.types import Wire as Wired
 
 from .serving import (
     CHAT,
+    FACTS,
     HELLO,
     STREAM,
     head,
@@ -201,6 +205,125 @@ def test_a_foreign_cancellation_passes() -> None:
     asyncio.run(main())
 
 
+UPGRADE = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAEAAEAAAAIAAAAB"}
+
+
+@pytest.mark.parametrize("size", [1, 40, 10_000])
+@pytest.mark.parametrize("more", [{}, {"expect": "100-continue"}])
+def test_a_wish_for_another_protocol_costs_no_body(size: int, more: dict[str, str]) -> None:
+    """The second request is there before the first is answered; packets are of any size."""
+    sent = (head("POST", CHAT, HELLO, **{**UPGRADE, **more}) + HELLO) * 2
+
+    async def main() -> tuple[list[int], list[str]]:
+        async with site() as one:
+            reader, writer = await one.open()
+            [connection] = await _served(one)
+            for at in range(0, len(sent), size):
+                connection.data_received(sent[at : at + size])
+            got = [await asyncio.wait_for(_final(reader), 5) for _ in range(2)]
+            writer.close()
+            return got, [each.facts.asked for each in one.router.engine.requests]
+
+    assert asyncio.run(main()) == ([200, 200], ["fast", "fast"])
+
+
+async def _served(one: Any) -> Any:
+    """The server's side of the connections."""
+    while not (found := list(one.server.server_state.connections)):
+        await asyncio.sleep(0)
+    return found
+
+
+async def _final(reader: asyncio.StreamReader) -> int:
+    while (begun := await read_head(reader))[0] == 100:
+        pass
+    await read_rest(reader, begun[1])
+    return begun[0]
+
+
+def test_a_chunked_body_after_a_wish_for_another_protocol_is_read_from_a_second_packet() -> None:
+    async def main() -> int:
+        async with site() as one:
+            reader, writer = await one.open()
+            writer.write(head("POST", CHAT, b"", transfer_encoding="chunked", **UPGRADE))
+            while not one.app.running:
+                await asyncio.sleep(0)
+            writer.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(HELLO), HELLO))
+            got = await asyncio.wait_for(read_answer(reader), 5)
+            writer.close()
+            return got.status
+
+    assert asyncio.run(main()) == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        (head("GET", "/", b"", **UPGRADE), 200),
+        (head("GET", "/", connection="upgrade", upgrade="websocket"), 426),
+        (b"CONNECT example.com:443 HTTP/1.1\r\nhost: example.com\r\n\r\n", 400),
+    ],
+)
+def test_what_asks_for_another_protocol_and_has_no_body_is_answered(asked: bytes, status: int) -> None:
+    async def main() -> int:
+        async with site() as one:
+            reader, writer = await one.open()
+            writer.write(asked)
+            line = await asyncio.wait_for(reader.readline(), 5)
+            writer.close()
+            return int(line.split()[1])
+
+    assert asyncio.run(main()) == status
+
+
+def test_a_value_that_no_header_may_have_does_not_cost_the_answer() -> None:
+    async def answer(request: Request, client: Client) -> None:
+        await client.start(200, {"x-odd": "a\x01b\r\nc: dé"})
+        await client.write(b"{}")
+
+    async def main() -> tuple[int, str]:
+        async with site(router_with(answer)) as one:
+            got = await one.post()
+            return got.status, got.headers["x-odd"]
+
+    status, value = asyncio.run(main())
+    assert (status, value[:9]) == (200, "a?b??c: d")
+
+
+def test_the_head_of_an_answer_is_sent_with_what_follows_it() -> None:
+    class Wire:
+        def __init__(self) -> None:
+            self.writes: list[bytes] = []
+            self.closed = False
+
+        def write(self, data: bytes) -> None:
+            self.writes.append(data)
+
+        def is_closing(self) -> bool:
+            return self.closed
+
+        def close(self) -> None:
+            self.closed = True
+
+    async def main() -> None:
+        wire: Any = Wire()
+        joined = protocol.Joined(wire, asyncio.get_running_loop())
+        joined.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        assert wire.writes == []
+        joined.write(b"body")
+        joined.write(b"more")
+        assert wire.writes == [b"HTTP/1.1 200 OK\r\n\r\nbody", b"more"]
+        joined.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # nothing follows until the client has gone on
+        await asyncio.sleep(0)
+        assert wire.writes[2:] == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+        joined.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        joined.close()
+        assert wire.writes[3:] == [b"HTTP/1.1 204 No Content\r\n\r\n"]
+        assert joined.is_closing()
+
+    asyncio.run(main())
+
+
 def test_a_head_without_end_is_cut_off() -> None:
     async def main() -> tuple[bytes, bytes]:
         async with site() as one:
@@ -292,6 +415,31 @@ def test_a_body_is_read_to_its_end_and_no_further_than_the_limit() -> None:
         read(*[body(b"abcd", True)] * 5, body(b"never asked for"))
     with pytest.raises(Gone):
         read(body(b"ab", True), LEFT)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_head_that_the_server_refuses_leaves_room_for_an_error(stream: bool) -> None:
+    class Strict(Wire):
+        async def send(self, message: Any) -> None:
+            if (b"x-bad", b"1") in message.get("headers", ()):
+                raise RuntimeError("Invalid HTTP header name.")
+            await super().send(message)
+
+    async def begun(one: Connection) -> None:
+        await one.start(200, {"x-bad": "1"})
+        await one.finish()
+
+    async def main() -> Any:
+        wire = Strict()
+        one = over(wire)
+        one.request = Request(msgspec.structs.replace(FACTS, wire=Wired("openai.chat", stream)), {})
+        with pytest.raises(RuntimeError, match="Invalid"):
+            await begun(one)
+        assert not one.started
+        await one.answer(Answer(500, b"{}"))
+        return wire.sent[0]["status"]
+
+    assert run(main()) == 500
 
 
 def test_the_time_for_a_body_grows_with_what_has_come() -> None:

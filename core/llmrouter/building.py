@@ -42,7 +42,9 @@ class Context:
         entry = structured(self.plugins, kind, settings)
         built = self.plugins.get(kind, entry.plugin).build(entry.config, evolve(self, name=entry.plugin))
         if hasattr(built, "__aenter__"):
-            raise PluginError(f"the {kind} {entry.plugin!r} has a lifespan of its own: it cannot be built in a plugin")
+            raise PluginError(
+                f"the {kind} {entry.plugin!r} has a lifespan of its own: it cannot be built in a plugin"
+            )
         return built
 
 

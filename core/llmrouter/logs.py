@@ -112,9 +112,10 @@ class TextLines(logging.Formatter):
         said = _said(record)
         head = f"{_time(record)} {LEVELS.get(record.levelno, record.levelname):7}"
         if "id" not in said:
-            return f"{head} {said['logger']}: {said['message']}" + (f"\n{said['error']}" if "error" in said else "")
+            error = f"\n{said['error']}" if "error" in said else ""
+            return f"{head} {said['logger']}: {_plain_text(said['message'])}{error}"
         rest = (f"{name}={value}" for name, value in said.items() if value not in (None, "", 0, []))
-        return f"{head} {' '.join(rest)}"
+        return f"{head} {_plain_text(' '.join(rest))}"
 
 
 @contextmanager
@@ -173,6 +174,13 @@ def _said(record: logging.LogRecord) -> dict[str, Any]:
         return {"logger": record.name, "message": "request", **summary(request)}
     said = {"logger": record.name, "message": record.getMessage()}
     return said | {"error": record.exc_text} if record.exc_text else said
+
+
+def _plain_text(text: str) -> str:
+    """What clients sent, without the control characters that would make a second line of it."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _rounded(seconds: float) -> float:

@@ -74,7 +74,6 @@ class Terms:
     """What the provider's terms say of several accounts of one customer."""
 
     multi_account: Literal["allowed", "unclear", "forbidden"] = "unclear"
-    note: str = ""
 
 
 Select = Literal["round_robin", "least_used", "random", "weighted", "most_headroom"]
@@ -92,7 +91,6 @@ class ProviderSettings:
     select: Select = "most_headroom"
     models: Mapping[str, ModelSettings] = field(factory=dict)
     limits: tuple[LimitSettings, ...] = ()
-    tags: tuple[str, ...] = ()
     terms: Terms = Terms()
     timeout: float | None = None  # seconds to the headers
 
@@ -223,7 +221,6 @@ class ServerSettings:
 class LoggingSettings:
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"
-    prompts: bool = False
 
 
 @frozen(kw_only=True)

@@ -46,7 +46,7 @@ def test_the_core_and_one_provider_serve(alone: Environment, released: Built) ->
 
 def test_a_provider_that_somebody_else_wrote_serves(alone: Environment, foreign: Built) -> None:
     alone.add(foreign.wheel(GOOD.distribution))
-    config = alone.config("providers: {bird: {plugin: parrot, tags: [loud]}}\nrouting: {default: bird/grey}\n")
+    config = alone.config("providers: {bird: {plugin: parrot}}\nrouting: {default: bird/grey}\n")
     with alone.serving("--config", config) as router:
         answer = router.chat("auto")
         assert answer.text == "Say it."

@@ -65,7 +65,18 @@ class Commands(click.Group):
         return self.commands.get(name)
 
 
+def _say_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from llmrouter import __version__
+
+        click.echo(f"llmrouter {__version__}")
+        context.exit()
+
+
 @click.group(cls=Commands, help=EXAMPLE, epilog=MORE, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_say_version, help="Print the version."
+)
 def commands() -> None:
     pass
 

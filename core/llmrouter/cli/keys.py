@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 
 import click
@@ -13,8 +14,18 @@ def command() -> None:
     """Make keys for clients."""
 
 
+def _checked(context: click.Context, argument: click.Parameter, name: str) -> str:
+    """A name that a configuration would not take is refused before a key is made for it."""
+    from llmrouter.config import core_schema
+
+    allowed = core_schema()["$defs"]["name"]
+    if not re.fullmatch(allowed["pattern"], name):
+        raise click.BadParameter(f"{name!r} is not {allowed['title']}, the first a letter or digit")
+    return name
+
+
 @command.command("create")
-@click.argument("name")
+@click.argument("name", callback=_checked)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def create(name: str, as_json: bool) -> None:
     """Make a key for the client NAME: `llmrouter keys create dev`.
@@ -30,4 +41,4 @@ def create(name: str, as_json: bool) -> None:
         return
     click.echo(key)
     click.echo("The key above is shown only once. Under `server: keys:` in the configuration goes:", err=True)
-    click.echo(f"- {{name: {json.dumps(name, ensure_ascii=False)}, hash: {json.dumps(entry['hash'])}}}")
+    click.echo(f"- {{name: {json.dumps(name)}, hash: {json.dumps(entry['hash'])}}}")

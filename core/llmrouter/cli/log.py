@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llmrouter.types import RequestRecord
 
 EVERY = 1.0  # seconds between two looks
+ASKED = 40  # characters shown of the name that a client sent
 REACH = 200  # requests looked back at, so that a burst between two looks is not missed
 
 
@@ -82,7 +83,7 @@ def _row(record: RequestRecord) -> list[str]:
     marks = "○" * len(said["failures"]) + ("●" if said["served"] else "")
     return [
         render.clock(record.facts.at),
-        said["asked"],
+        render.plain(said["asked"], ASKED),
         marks or render.NOTHING,
         said["served"] or ("cache" if said["cache"] == "hit" else f"{said['outcome']} {said['status']}"),
         said["reason"] or render.NOTHING,

@@ -17,7 +17,19 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 PATIENCE = 5.0  # seconds
 NO, UNREACHABLE, NOT_ALLOWED, NOT_FOUND = 1, 4, 5, 6
 
-url_option = click.option("--url", default=HERE, show_default=True, help="Where the router runs.")
+
+def _with_scheme(context: click.Context, option: click.Parameter, url: str) -> str:
+    return url if "://" in url else f"http://{url}"
+
+
+url_option = click.option(
+    "--url",
+    envvar="LLMROUTER_URL",
+    default=HERE,
+    show_default=True,
+    callback=_with_scheme,
+    help="Where the router runs. Without it: $LLMROUTER_URL.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 
 

@@ -7,6 +7,7 @@ multiply, and nesting that would overrun the stack of the C parser's own compose
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -80,7 +81,7 @@ def dotted(where: Where) -> str:
         if isinstance(part, str) and re.fullmatch(r"[\w-]+", part):
             text += f".{part}" if text else part
         else:
-            text += f'["{part}"]' if isinstance(part, str) else f"[{part}]"
+            text += f"[{json.dumps(part, ensure_ascii=False)}]"
     return text
 
 

@@ -21,6 +21,7 @@ from .schema import compose, core_schema
 from .show import revision
 from .start import derive, find
 from .structure import Structure, complaints
+from .targets import check_targets
 from .variables import Resolved, dotenv, resolve
 
 Builtins = Sequence[tuple[object, str]]
@@ -70,6 +71,8 @@ def load(
         require_variables=require_variables,
     )
     settings = _settings(reading)
+    if settings is not None:
+        check_targets(settings, reading.resolved, reading.types, reading.report)
     reading.report.check()
     assert settings is not None
     return Loaded(settings, reading.plugins, reading.report.problems())

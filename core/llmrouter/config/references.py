@@ -14,10 +14,10 @@ from attrs import frozen
 from llmrouter.plugins import Plugins
 
 from .document import Where
+from .names import AUTO, check_names
 from .report import Report, did_you_mean
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_AUTO = "auto"
 _SLIP = 0.88
 """How alike two names of plugins are when one is a slip of the other: most of each is its kind."""
 
@@ -92,7 +92,7 @@ def _providers(document: Mapping[str, Any], report: Report) -> None:
     for name, entry in mapping(document.get("providers")).items():
         where: Where = ("providers", name)
         entry = mapping(entry)
-        if name == _AUTO:
+        if name == AUTO:
             report.error(where, "cannot be a provider's name: “auto/…” asks for a task", key=True)
         accounts = [mapping(one) for one in items(entry.get("accounts"))]
         if "api_key" in entry and accounts:
@@ -132,17 +132,22 @@ def _terms(entry: Mapping[str, Any], accounts: list[Mapping[str, Any]], where: W
 
 
 def members(group: Any, where: Where) -> Iterator[tuple[Where, Any]]:
-    """Every member of a group in any of its forms, with its path."""
+    """What every member of a group in any of its forms leads to, with its path."""
     if isinstance(group, Mapping):
         group, where = group.get("members"), (*where, "members")
     for index, one in enumerate(items(group)):
         if isinstance(one, list):
-            yield from (((*where, index, inner), member) for inner, member in enumerate(one))
+            yield from (_member((*where, index, inner), member) for inner, member in enumerate(one))
         else:
-            yield (*where, index), one
+            yield _member((*where, index), one)
+
+
+def _member(where: Where, member: Any) -> tuple[Where, Any]:
+    return ((*where, "to"), member.get("to")) if isinstance(member, Mapping) else (where, member)
 
 
 def _groups(document: Mapping[str, Any], names: _Names, report: Report) -> None:
+    check_names("groups", mapping(document.get("groups")), names.providers, report)
     for name, group in mapping(document.get("groups")).items():
         where: Where = ("groups", name)
         listed = items(group.get("members") if isinstance(group, Mapping) else group)
@@ -150,20 +155,16 @@ def _groups(document: Mapping[str, Any], names: _Names, report: Report) -> None:
             report.error(where, "mixes members and tiers: put every member into a tier, such as [[a/x], [b/y]]")
         if name in names.aliases:
             report.error(("aliases", name), "is the name of a group too", key=True)
-        found = [(_member_place(one, place), one) for place, one in members(group, where)]
-        targets = [one.get("to") if isinstance(one, Mapping) else one for _, one in found]
-        _once((place for place, _ in found), targets, report)
-        for (place, _), target in zip(found, targets, strict=True):
+        found = list(members(group, where))
+        _once((place for place, _ in found), (target for _, target in found), report)
+        for place, target in found:
             if "/" in str(target):
-                names.member(place, target, report)
-
-
-def _member_place(member: Any, place: Where) -> Where:
-    return (*place, "to") if isinstance(member, Mapping) else place
+                names.model(place, target, report)
 
 
 def _aliases(document: Mapping[str, Any], names: _Names, report: Report) -> None:
     aliases = mapping(document.get("aliases"))
+    check_names("aliases", aliases, names.providers, report)
     for name, target in aliases.items():
         if not isinstance(target, str):
             continue
@@ -172,7 +173,7 @@ def _aliases(document: Mapping[str, Any], names: _Names, report: Report) -> None
             seen.append(target)
         if target in seen:
             report.error(("aliases", name), f"goes round in a circle: {' → '.join([*seen, str(target)])}")
-        elif aliases[name].partition("/")[0] != _AUTO:
+        elif aliases[name].partition("/")[0] != AUTO:
             names.lead(("aliases", name), aliases[name], report)
 
 

@@ -23,6 +23,7 @@ import msgspec
 from llmrouter.types import RequestRecord
 
 EVERY = 1.0  # seconds between two writes
+BUSY = 5.0  # the same while so much comes that each write would soon be trimmed away
 PATIENCE = 2.0  # seconds to wait for another process that writes
 PAGE = 16_384  # bytes, of a new file: six records each, written in half the time that pages of 4 KB take
 VERSION = 1  # of the table, in `user_version`
@@ -86,8 +87,11 @@ class Journal:
             self._failed(error)
 
     def _write_on(self) -> None:
-        while not self._closing.wait(EVERY):
-            self._flush()
+        wait = EVERY
+        while not self._closing.wait(wait):
+            wait = BUSY if len(self._waiting) == self._keep else EVERY
+            with self._lock:
+                self._flush()
         with self._lock:
             self._flush()
             if self._database is not None:

@@ -43,14 +43,14 @@ CLOSED = frozenset({"auth", "payment", "limit", "cooling", "disabled"})
 """Hold codes under which one try more cannot help."""
 
 
-def because(decision: Decision, earlier: Sequence[Step]) -> str:
-    """The reason code of what is served now, after these steps: the decision's own where nothing came before."""
-    if not earlier:
-        return decision.reason
-    first = earlier[0]
-    if isinstance(first, Skip):
-        return "limit" if first.reason in LIMITS else "health"
-    return "limit" if first.failure and first.failure.kind in ("rate_limited", "quota_exhausted") else "health"
+def because(decision: Decision, steps: Sequence[Step]) -> str:
+    """The reason code of what is served: the decision's own, unless something else had its turn before."""
+    for step in steps:
+        if isinstance(step, Skip):
+            return "limit" if step.reason in LIMITS else "health"
+        if step.failure:
+            return "limit" if step.failure.kind in ("rate_limited", "quota_exhausted") else "health"
+    return decision.reason
 
 
 def phrase(code: str) -> str:

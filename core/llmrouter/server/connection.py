@@ -82,15 +82,15 @@ class Connection:
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         pairs = [
-            (name.encode(), value.encode() if value.isascii() else value.encode("latin-1", "replace"))
+            (name.encode(), value.encode() if value.isascii() and value.isprintable() else _tamed(value))
             for name, value in headers.items()
             if name != "content-length"  # known when the answer is whole; of a stream, never
         ]
         if "x-request-id" not in headers:
             pairs.append((b"x-request-id", self.id.encode()))
         if status < 400 and self.request is not None and self.request.facts.wire.stream:
-            self.started = True
             await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+            self.started = True  # not before: a head that the server refuses leaves room for an error
         else:
             self._head = (status, pairs)
 
@@ -107,8 +107,8 @@ class Connection:
             status, pairs = self._head
             body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
             pairs.append((b"content-length", b"%d" % len(body)))
-            self.started = True
             await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+            self.started = True
         if not self.started:
             raise RuntimeError("the engine gave no answer")
         self.done = True
@@ -145,6 +145,11 @@ class Connection:
         self.done = True
         if self._listener is not None:
             self._listener.cancel()
+
+
+def _tamed(value: str) -> bytes:
+    """A header's value as a server lets it pass: some refuse all of an answer for one control character."""
+    return "".join(one if one.isprintable() else "?" for one in value).encode("latin-1", "replace")
 
 
 class Running:
