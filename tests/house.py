@@ -19,6 +19,7 @@ from llmrouter.dialects.common import parse
 from llmrouter.engine import Engine, World
 from llmrouter.engine.budget import RetryBudget
 from llmrouter.engine.health import Health
+from llmrouter.engine.memory import Memory
 from llmrouter.engine.memory_cache import MemoryCache
 from llmrouter.engine.memory_quota import MemoryQuota
 from llmrouter.engine.quota import Quota
@@ -239,6 +240,7 @@ class House:
             quota=Quota(store or MemoryQuota(clock), clock, "open"),
             budget=RetryBudget(settings.retry_budget, clock),
             cache=MemoryCache(1 << 20, clock),
+            memory=Memory(MemoryCache(1 << 20, clock), logging.getLogger("llmrouter.tests")),
             clock=clock,
             random=rng,
             log=logging.getLogger("llmrouter.tests"),

@@ -94,9 +94,18 @@ async def hello(request: Request, client: Client) -> None:
     await client.write(b'{"said": "hello"}')
 
 
+class FakeMemory:
+    async def find(self, client: str, names: Sequence[str]) -> Mapping[str, bytes]:
+        return {}
+
+    async def forget(self, client: str, name: str) -> bool:
+        return False
+
+
 @define(eq=False)
 class FakeEngine:
     answer: Serve = hello
+    memory: FakeMemory = field(factory=FakeMemory)
     requests: list[Request] = field(factory=list)
     cancelled: int = 0
     ended: asyncio.Event = field(factory=asyncio.Event)

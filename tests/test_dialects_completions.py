@@ -117,7 +117,7 @@ def test_temperature_zero_may_be_replayed() -> None:
 
 def test_one_text_is_one_question() -> None:
     found = COMPLETIONS.decode("chat", fields(prompt=["Once"], max_tokens=5, stop="x", user="u", made_up=1))
-    options = {"max_output": 5, "stop": ["x"], "user": "u", "extra": {"made_up": 1}}
+    options = {"max_output": 5, "stop": ["x"], "user": "u", "extra": {"made_up": 1}, "extra_of": "openai"}
     assert found == Conversation(messages=(Message("user", (Text("Once"),)),), options=options)
 
 

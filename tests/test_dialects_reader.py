@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmrouter.dialects import Chat
+from llmrouter.dialects.noting import Turn
 from llmrouter.dialects.openai_answers import AnswerMeaning
 from llmrouter.dialects.openai_usage import read_usage, write_usage
 from llmrouter.dialects.reader import AnswerReader
@@ -18,6 +20,7 @@ from llmrouter.types import (
     Fault,
     Finish,
     Frame,
+    Keep,
     Refusal,
     Spent,
     Text,
@@ -88,6 +91,10 @@ STREAM = (
 )
 
 
+def kept(call: str, *thoughts: Thought) -> Keep:
+    return Keep(f"turn:{call}", msgspec.json.encode(Turn("openai.chat", thoughts, {})))
+
+
 def test_a_stream_is_read_event_by_event() -> None:
     assert events(STREAM) == [
         Begin("a", "m"),
@@ -97,6 +104,7 @@ def test_a_stream_is_read_event_by_event() -> None:
         ToolArgs("c1", '{"a"'),
         ToolArgs("c1", ":1}"),
         Finish("tool_calls"),
+        kept("c1", Thought("hm")),
         Spent(Usage(input=3, output=2)),
     ]
 
@@ -468,6 +476,7 @@ def test_a_body_is_one_frame() -> None:
         ToolArgs("b", "{}"),
         Finish("tool_calls"),
         Spent(Usage(input=1, output=2)),
+        kept("a", Thought("r")),
     )
 
 

@@ -99,11 +99,38 @@ class Dialect(Protocol):
 
 
 @runtime_checkable
+class Refers(Protocol):
+    """Optional for a client's dialect: its requests refer to earlier answers by name.
+
+    `expand` puts in what was found, before anybody else looks at the body. Raises InvalidRequest where that is
+    not enough.
+    """
+
+    def refers(self, fields: Fields) -> Sequence[str]: ...
+    def expand(self, fields: Fields, found: Mapping[str, bytes]) -> Fields: ...
+
+
+@runtime_checkable
 class Remembers(Protocol):
-    """Optional for a dialect: its requests refer to earlier answers by name."""
+    """Optional for an upstream's dialect: its vendors demand back what clients drop.
+
+    Called for every request to an endpoint whose card `keeps`. `names` says what could be missing; `resolve` puts
+    in what was found, a placeholder or nothing for what was not, and takes out what belongs to other vendors.
+    """
 
     def names(self, fields: Fields) -> Sequence[str]: ...
     def resolve(self, fields: Fields, found: Mapping[str, bytes]) -> Fields: ...
+
+
+@runtime_checkable
+class Places(Protocol):
+    """Optional for a client's dialect: paths that say something of the request, such as its model.
+
+    `place` gives the operation and the fields that the path stands for (they join those of the body), None for
+    a path that is not its own.
+    """
+
+    def place(self, path: str, query: str) -> tuple[Op, Fields] | None: ...
 
 
 @runtime_checkable

@@ -19,7 +19,9 @@ from .engine import Engine, World
 from .engine.budget import RetryBudget
 from .engine.health import Health
 from .engine.journal import Journal
+from .engine.memory import Memory
 from .engine.memory_cache import MemoryCache
+from .engine.memory_file import FileMemory
 from .engine.quota import Quota
 from .engine.tally import OTHERS, Line, Tally
 from .http import open_transport
@@ -30,8 +32,10 @@ from .settings import Settings
 from .state import state_dir
 from .types import ANY_MODEL, RequestRecord
 
-MEMORY_BYTES = 16 * 1024 * 1024
-"""For signatures and stored responses where the configuration has no cache."""
+CACHE_BYTES = 16 * 1024 * 1024
+"""Of the cache that takes the place of one where the configuration has none."""
+MEMORY_BYTES = 256 * 1024 * 1024
+"""On disk, for signatures and stored responses."""
 
 
 def steady_clock() -> Clock:
@@ -145,11 +149,14 @@ class Switchboard:
 async def _assemble(settings: Settings, builder: Builder, extra: Sequence[MetricsSink]) -> Router:
     context, plugins, stack = builder.context, builder.context.plugins, builder.stack
     store = await builder.build(plugins.get("quota", settings.quota.plugin), settings.quota.config, "quota")
-    cache = MemoryCache(MEMORY_BYTES, context.clock)
+    cache = MemoryCache(CACHE_BYTES, context.clock)
     if settings.cache:
         cache = await builder.build(plugins.get("cache", settings.cache.plugin), settings.cache.config, "cache")
     world = await builder.world(settings)
     journal = await stack.enter_async_context(Journal(context.state_dir / "state.db"))
+    memory = await stack.enter_async_context(
+        FileMemory(context.state_dir / "memory.db", context.clock, MEMORY_BYTES)
+    )
     tally = Tally()
     named = [await builder.named("metrics", one) for one in settings.metrics]
     engine = Engine(
@@ -157,6 +164,7 @@ async def _assemble(settings: Settings, builder: Builder, extra: Sequence[Metric
         quota=Quota(store, context.clock, settings.quota.fail),
         budget=RetryBudget(settings.engine.retry_budget, context.clock),
         cache=cache,
+        memory=Memory(memory, context.logger),
         clock=context.clock,
         random=context.random,
         log=context.logger,

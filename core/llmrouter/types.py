@@ -87,7 +87,8 @@ class Price:
     input: float
     output: float
     cache_read: float | None = None
-    cache_write: float | None = None
+    cache_write: float | None = None  # kept for five minutes
+    cache_write_1h: float | None = None
     request: float = 0.0
 
 
@@ -116,6 +117,7 @@ class Endpoint:
     dialects: tuple[str, ...]  # spoken for this model, best first
     accounts: tuple[Account, ...]  # interchangeable: one price, one set of abilities
     card: Card = Card()
+    ops: frozenset[Op] | None = None  # None: all that its dialects have
     id: str = attrs_field(  # "provider/model", made once: it is asked for a dozen times in a request
         init=False, eq=False, repr=False, default=Factory(lambda it: f"{it.provider}/{it.model}", takes_self=True)
     )
@@ -232,10 +234,21 @@ class Usage(Value, frozen=True, kw_only=True):
 
     input: int = 0
     cache_read: int = 0
-    cache_write: int = 0
+    cache_write: int = 0  # kept for five minutes, or as long as the vendor likes
+    cache_write_1h: int = 0
     output: int = 0
     reasoning: int = 0
     cost: float | None = None
+
+    @property
+    def prompt(self) -> int:
+        """All tokens that went in."""
+        return self.input + self.cache_read + self.cache_write + self.cache_write_1h
+
+    @property
+    def completion(self) -> int:
+        """All tokens that came out."""
+        return self.output + self.reasoning
 
 
 Scope = Literal["request", "account_model", "account", "endpoint", "provider"]
@@ -267,10 +280,11 @@ class Verdict(Value, frozen=True):
 
 
 class Begin(Value, frozen=True):
-    """An answer has begun."""
+    """An answer has begun. `via` is who serves it behind the provider, where the provider says so."""
 
     id: str
     model: str
+    via: str = ""
 
 
 class Text(Value, frozen=True):
@@ -278,13 +292,24 @@ class Text(Value, frozen=True):
 
 
 class Thought(Value, frozen=True):
+    """What a model thought. A signature is its vendor's: nobody else can read it, and the vendor may want it back.
+
+    `source` is the dialect that a signature belongs to; of an event it is the frame's. A redacted thought has
+    no text: all of it is in the signature. An event that has a signature and no text signs the thought before it.
+    """
+
     text: str
     signature: str = ""
+    source: str = ""
+    redacted: bool = False
 
 
 class ToolStart(Value, frozen=True):
+    """A call of a tool begins. `signature` is as that of a thought."""
+
     id: str
     name: str
+    signature: str = ""
 
 
 class ToolArgs(Value, frozen=True):
@@ -307,6 +332,7 @@ class Keep(Value, frozen=True):
 
     name: str
     value: bytes
+    ttl: float = 3600.0  # seconds
 
 
 class Spent(Value, frozen=True):
@@ -364,6 +390,7 @@ class Attempt(Value, frozen=True, kw_only=True):
     failure: Failure | None  # None: it served the answer
     usage: Usage
     cost: float | None  # USD; None: no price is known
+    via: str = ""  # who served it behind the provider, where the provider says so
 
 
 class Skip(Value, frozen=True, kw_only=True):
@@ -418,19 +445,34 @@ class Image(Value, frozen=True):
     detail: str = ""
 
 
+class File(Value, frozen=True):
+    """A document or a sound. Its media type stands in a `data:` URL."""
+
+    url: str  # http(s) or data:
+    name: str = ""
+
+
 class ToolCall(Value, frozen=True):
     id: str
     name: str
     arguments: str  # JSON, as text
+    signature: str = ""  # with its `source`, as that of a thought
+    source: str = ""
 
 
 class ToolOutput(Value, frozen=True):
     id: str
-    content: tuple[Text | Image, ...]
+    content: tuple[Text | Image | File, ...]
     error: bool = False
 
 
-Part = Text | Image | Thought | ToolCall | ToolOutput | Refusal
+class CacheMark(Value, frozen=True):
+    """Everything up to here may be kept in the vendor's prompt cache: "5m", "1h", "" where it says no time."""
+
+    ttl: str = ""
+
+
+Part = Text | Image | File | Thought | ToolCall | ToolOutput | Refusal | CacheMark
 
 
 class Message(Value, frozen=True):
@@ -439,7 +481,11 @@ class Message(Value, frozen=True):
 
 
 class Conversation(Value, frozen=True, kw_only=True):
-    """A chat as every dialect can say it: the hub of translation."""
+    """A chat as every dialect can say it: the hub of translation.
+
+    A tool has `name`, `description`, `parameters` (JSON Schema) and `strict`, and `cache` where it is marked as
+    a `CacheMark` marks a part.
+    """
 
     messages: tuple[Message, ...]
     tools: tuple[Mapping[str, Any], ...] = ()
@@ -460,13 +506,18 @@ class Documents(Value, frozen=True):
     query: str
     documents: tuple[str, ...]
     top: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 Payload = Conversation | Inputs | Documents
 
 
 class Encoded(Value, frozen=True):
-    """A payload in another dialect, and the names of the hints that could not be said in it."""
+    """A payload in another dialect, and the names of the hints that could not be said in it.
+
+    `renamed` are tools whose names had to be changed: what the upstream is told → what the client says.
+    """
 
     fields: Fields
     dropped: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)

@@ -31,10 +31,12 @@ def cost(price: Price | None, usage: Usage) -> float | None:
         return None
     read = price.input if price.cache_read is None else price.cache_read
     write = price.input if price.cache_write is None else price.cache_write
+    hour = write if price.cache_write_1h is None else price.cache_write_1h
     tokens = (
         usage.input * price.input
         + usage.cache_read * read
         + usage.cache_write * write
-        + (usage.output + usage.reasoning) * price.output
+        + usage.cache_write_1h * hour
+        + usage.completion * price.output
     )
     return tokens / MILLION + price.request

@@ -18,6 +18,7 @@ from . import hints
 from .checks import Kinds, check_kinds, kind, require, values, whole
 from .common import dumps, get, raw
 from .errors import envelope
+from .noting import Noted
 from .openai_answers import AnswerMeaning
 from .openai_conversation import read_conversation, write_conversation
 from .openai_peek import peek
@@ -53,7 +54,7 @@ KINDS: Mapping[str, Kinds] = {
 
 LARGE = frozenset({"messages", "tools", "functions", "prediction"})
 
-_REPLAYABLE = frozenset({"vision", "json_schema", "json_object"})
+_REPLAYABLE = frozenset({"vision", "remote_media", "json_schema", "json_object"})
 """Needs of a request that may be answered from a recording."""
 
 
@@ -63,8 +64,8 @@ class Chat:
     paths: Mapping[str, Op] = {"/v1/chat/completions": "chat"}
     expresses = frozenset(
         {
-            "tools", "custom_tools", "functions", "vision", "audio", "files", "json_schema", "json_object",
-            "logprobs", "n", "web_search",
+            "tools", "custom_tools", "functions", "vision", "audio", "audio_out", "files", "remote_media",
+            "json_schema", "json_object", "logprobs", "n", "web_search",
         }
     )  # fmt: skip
 
@@ -102,7 +103,7 @@ class Chat:
         return aim(fields, model, stream)
 
     def reader(self, op: Op, stream: bool) -> AnswerReader:
-        return AnswerReader(NAME, stream, AnswerMeaning())
+        return AnswerReader(NAME, stream, Noted(NAME, AnswerMeaning()))
 
     def writer(self, request: Request) -> StreamWriter | PlainWriter:
         return StreamWriter(request) if request.facts.wire.stream else PlainWriter(request)
@@ -142,7 +143,7 @@ def _needs(fields: Fields, said: Mapping[str, Any]) -> set[str]:
     if said.get("logprobs") or said.get("top_logprobs"):
         needs.add("logprobs")
     if said.get("audio") or "audio" in (said.get("modalities") or ()):
-        needs.add("audio")
+        needs.add("audio_out")
     if said.get("web_search_options") is not None:
         needs.add("web_search")
     if (format := said.get("response_format")) and format.get("type") in ("json_schema", "json_object"):

@@ -142,7 +142,7 @@ class TextPlainWriter(PlainWriter):
     prefix = "cmpl-"
 
     def _choice(self, fold: Fold) -> dict[str, Any]:
-        return _choice("".join(fold.texts + fold.refusals), _reason(fold.reason))
+        return _choice(fold.text + fold.refusal, _reason(fold.reason))
 
 
 def _choice(text: str, reason: str | None) -> dict[str, Any]:

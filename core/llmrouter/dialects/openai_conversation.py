@@ -30,6 +30,7 @@ from llmrouter.types import Conversation, Encoded, Fields
 from .common import get, raw
 from .hints import FIELD
 from .openai_messages import as_object, each, leave, read_messages, write_messages
+from .thinking import effort_of
 
 SAME = (
     "temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "n", "logprobs", "top_logprobs",
@@ -47,6 +48,7 @@ RENAMED: Mapping[str, str] = {
 _WRITTEN = {canonical: name for name, canonical in RENAMED.items()} | {"stop": "stop"}
 _ELSEWHERE = frozenset({"messages", "tools", "tool_choice"})
 _SPECIAL = frozenset({"model", "stream", "stream_options", "stop", "response_format", FIELD})
+FAMILY = "openai"
 _INDEX = re.compile(r"\[\d*\]")
 
 
@@ -90,17 +92,18 @@ def read_options(fields: Fields, extra: dict[str, Any], elsewhere: frozenset[str
         options["stop"] = [stop] if isinstance(stop, str) else stop
     if said := _format(get(fields, "response_format")):
         options["format"] = said
-    return options | {"extra": extra} if extra else options
+    return options | {"extra": extra, "extra_of": FAMILY} if extra else options
 
 
 def write_options(options: Mapping[str, Any], dropped: list[str]) -> Fields:
     """The fields of options; names that cannot be said go into `dropped`, without the numbers of their place."""
     fields: Fields = {}
     for name, value in options.items():
-        if name != "extra":
+        if not name.startswith("extra"):
             _write_option(name, value, fields, dropped)
+    own = options.get("extra_of") == FAMILY
     for place, value in options.get("extra", {}).items():
-        if "[" in place:
+        if not own or "[" in place:
             dropped.append(_INDEX.sub("", place))
         else:
             fields[place] = raw(value)
@@ -163,5 +166,10 @@ def _write_option(name: str, value: Any, fields: Fields, dropped: list[str]) -> 
         fields["response_format"] = raw({"type": "json_schema", "json_schema": schema} if nested else value)
     elif name in _WRITTEN:
         fields[_WRITTEN[name]] = raw(value)
+    elif name == "thinking_budget":
+        if effort := effort_of({"thinking_budget": value}):
+            fields.setdefault("reasoning_effort", raw(effort))
+    elif name == "thoughts":
+        return  # who serves this dialect shows thoughts unasked, or never
     else:
         dropped.append(name)

@@ -39,13 +39,12 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:
-    prompt = usage.input + usage.cache_read + usage.cache_write
-    completion = usage.output + usage.reasoning
+    kept = usage.cache_write + usage.cache_write_1h
     written = {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": kept},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
     }
     return written if usage.cost is None else written | {"cost": usage.cost}

@@ -182,15 +182,16 @@ class PlainWriter:
         return dumps(body | {"usage": write_usage(fold.usage)} if fold.usage else body)
 
     def _choice(self, fold: Fold) -> dict[str, Any]:
-        refusal = "".join(fold.refusals) or None
-        text = "".join(fold.texts)
+        refusal, text = fold.refusal or None, fold.text
         silent = bool(fold.calls or refusal)
         message: dict[str, Any] = {"role": "assistant", "content": text or (None if silent else "")}
         message["refusal"] = refusal
-        if fold.thoughts:
-            message["reasoning_content"] = "".join(fold.thoughts)
+        if thought := fold.thought:
+            message["reasoning_content"] = thought
         if fold.calls:
-            message["tool_calls"] = [_called(id, *call) for id, call in fold.calls.items()]
+            message["tool_calls"] = [
+                _called(id, start.name, fold.arguments(id)) for id, (start, _) in fold.calls.items()
+            ]
         reason = "tool_calls" if fold.calls and fold.reason == "stop" else fold.reason
         return {"message": message, "finish_reason": reason}
 
@@ -199,6 +200,5 @@ def _choice(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
 
 
-def _called(id: str, name: str, arguments: list[str]) -> dict[str, Any]:
-    function = {"name": name, "arguments": "".join(arguments) or "{}"}
-    return {"id": id, "type": "function", "function": function}
+def _called(id: str, name: str, arguments: str) -> dict[str, Any]:
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}

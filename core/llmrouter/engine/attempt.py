@@ -11,7 +11,7 @@ import msgspec
 from llmrouter.catalogue.prices import cost
 from llmrouter.errors import TransportError
 from llmrouter.protocols import Clock, Provider, Reader, Reply, Reservation
-from llmrouter.types import OUTPUT, Call, Failure, Fault, Finish, Frame, Kind, Sighting, Spent, Unit, Usage
+from llmrouter.types import OUTPUT, Begin, Call, Failure, Fault, Finish, Frame, Kind, Sighting, Spent, Unit, Usage
 from llmrouter.types import Attempt as Line
 
 from .turns import Turn
@@ -62,6 +62,7 @@ class Attempt:
     sightings: tuple[Sighting, ...] = ()
     line: Line | None = None
     finished = False  # a Finish was seen
+    via = ""
     _held: Sequence[Frame] = ()
     _chunks: AsyncIterator[bytes]
     _size = 0
@@ -214,6 +215,8 @@ class Attempt:
                     self.usage = event.usage
                 elif type(event) is Finish:
                     self._finish_seen()
+                elif type(event) is Begin:
+                    self.via = event.via
                 elif type(event) is Fault:
                     self._broken, self._ended = self._fault(event), False
                     return frames[:place]
@@ -292,6 +295,7 @@ class Attempt:
             failure=failure,
             usage=self.usage or NOTHING,
             cost=cost,
+            via=self.via,
         )
         self.reservation.close(self._spent(cost))
         self.charge.end(failure, None if first is None else first - self.started)
@@ -312,8 +316,7 @@ class Attempt:
         if self.usage is None:
             return None
         usage = self.usage
-        input = usage.input + usage.cache_read + usage.cache_write
-        output = usage.output + usage.reasoning
+        input, output = usage.prompt, usage.completion
         return {
             "requests": 1.0,
             "tokens": input + output,

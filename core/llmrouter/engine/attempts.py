@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from llmrouter.catalogue.limits import PER_REQUEST
 from llmrouter.catalogue.prices import expected_output
+from llmrouter.dialects.renaming import Renamed
 from llmrouter.protocols import Dialect, Remembers, Reservation
 from llmrouter.routing.reasons import CLOSED
 from llmrouter.settings import EngineSettings
@@ -178,20 +179,21 @@ class Attempts:
     async def _call(self, attempt: Attempt) -> Call:
         turn, op = attempt.turn, self.request.facts.op
         target = self.world.dialects[turn.candidate.wire.dialect]
-        fields = self._fields(target)
+        fields = self._fields(target, attempt)
         if turn.endpoint.card.keeps and isinstance(target, Remembers):
             fields = target.resolve(fields, await self._found(target.names(fields)))
+        native = turn.candidate.wire.dialect == self.request.facts.wire.dialect
         return Call(
             endpoint=turn.endpoint,
             account=turn.account,
             op=op,
             wire=turn.candidate.wire,
             fields=target.aim(fields, turn.endpoint.model, turn.candidate.wire.stream),
-            headers=self.request.headers,
+            headers=self.request.headers if native else {},
             timeout=attempt.patience.headers,
         )
 
-    def _fields(self, target: Dialect) -> dict[str, Raw]:
+    def _fields(self, target: Dialect, attempt: Attempt) -> dict[str, Raw]:
         """The client's own fields in its own dialect; decoded and encoded for another. Then one way for both."""
         own, op = self.world.dialects[self.request.facts.wire.dialect], self.request.facts.op
         if target is own:
@@ -199,11 +201,12 @@ class Attempts:
             return self.request.fields
         encoded = target.encode(op, own.decode(op, self.request.fields))
         self.dropped = encoded.dropped
+        if encoded.renamed:
+            attempt.reader = Renamed(attempt.reader, encoded.renamed)
         return encoded.fields
 
     async def _found(self, names: Sequence[str]) -> Mapping[str, bytes]:
-        found = {name: await self.engine.recall(f"keep:{self.request.facts.client}:{name}") for name in names}
-        return {name: value for name, value in found.items() if value is not None}
+        return await self.engine.memory.find(self.request.facts.client, names)
 
     def _patience(self, turn: Turn) -> Patience:
         times, facts = self.settings.timeouts, self.request.facts

@@ -22,6 +22,7 @@ from .attempt import Attempt
 from .budget import RetryBudget
 from .exchange import Exchange
 from .health import Health
+from .memory import Memory
 from .quota import Quota
 from .turns import order
 from .world import World
@@ -57,6 +58,7 @@ class Engine:
     quota: Quota
     budget: RetryBudget
     cache: Cache
+    memory: Memory
     clock: Clock
     random: random.Random
     log: logging.Logger

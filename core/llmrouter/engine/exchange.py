@@ -10,15 +10,19 @@ from llmrouter.catalogue.names import Expansion
 from llmrouter.protocols import Client, Reservation, Writer
 from llmrouter.types import Attempt as Line
 from llmrouter.types import (
+    Begin,
     Decision,
     Exhausted,
+    Finish,
     Frame,
     Keep,
     Outcome,
     Request,
     RequestRecord,
+    Result,
     Trouble,
     Usage,
+    Wire,
 )
 
 from . import headers, recording, trouble
@@ -31,8 +35,6 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 UNUSED = Usage()
-KEEP_FOR = 3600.0
-"""Seconds for which a client may refer to an earlier answer by name."""
 
 
 class Exchange:
@@ -134,7 +136,7 @@ class Exchange:
         await self.client.start(200, headers.answer(self, attempt))
 
     async def _keep(self, keep: Keep) -> None:
-        await self.engine.remember(f"keep:{self.facts.client}:{keep.name}", keep.value, KEEP_FOR)
+        await self.engine.memory.keep(self.facts.client, keep)
 
     def _key(self) -> str:
         cache = self.world.settings.cache
@@ -168,9 +170,17 @@ class Exchange:
         else:
             why = trouble.explain(self.facts.id, lines, decision, self.engine.clock())
         if not self.committed:
+            if self.facts.op == "count" and why.kind != "invalid_request":
+                return await self._estimate()
             return await self._refuse(why)
         self.outcome = "broken"
         return await self.client.write(self.writer.fail(why))
+
+    async def _estimate(self) -> None:
+        """Tokens are counted here where no upstream does it."""
+        events = (Begin("", self.facts.asked), Result(self.facts.input_tokens), Finish("stop"))
+        await self._forward([Frame(Wire("", False), b"", events)], None)
+        await self._complete(None)
 
     async def _refuse(self, why: Trouble) -> None:
         self.outcome, self.status, self.committed = "refused", why.status, True

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 KEPT = ("x-ratelimit-", "anthropic-ratelimit-", "retry-after")
 LONGEST = 200  # characters of a name in a header
+ID = "x-request-id"  # a dialect whose clients look for it elsewhere has an `id_header`
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
 
@@ -44,7 +45,8 @@ def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
     facts = exchange.facts
     found = {
         "content-type": EVENTS if facts.wire.stream else JSON,
-        "x-request-id": facts.id,
+        ID: facts.id,
+        getattr(exchange.dialect, "id_header", ID): facts.id,
         "x-llmrouter-cache": exchange.cache,
     }
     if facts.wire.stream:
@@ -77,7 +79,8 @@ def refusal(exchange: Exchange, why: Trouble) -> dict[str, str]:
     attempts = sum(isinstance(step, Line) for step in why.steps)
     found = {
         "content-type": JSON,
-        "x-request-id": exchange.facts.id,
+        ID: exchange.facts.id,
+        getattr(exchange.dialect, "id_header", ID): exchange.facts.id,
         "x-llmrouter-attempts": str(attempts),
         "x-llmrouter-cache": exchange.cache,
     }

@@ -53,7 +53,7 @@ class Tally:
         if line is None:
             line = self.lines[name] = Line()
         usage = step.usage
-        line.tokens += usage.input + usage.cache_read + usage.cache_write + usage.output + usage.reasoning
+        line.tokens += usage.prompt + usage.completion
         line.cost += step.cost or 0.0
         if step.failure is None:
             line.served += 1

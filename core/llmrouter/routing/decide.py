@@ -14,8 +14,10 @@ from llmrouter.types import Candidate, Decision, Endpoint, Facts, Hold, Op, Rank
 
 from .reasons import LIMITS
 
-ABILITIES = frozenset({"tools", "vision", "json_schema", "audio", "files"})
+ABILITIES = frozenset({"tools", "vision", "json_schema", "audio", "audio_out", "files"})
 """Needs that are a model's to meet; the others are the wire's."""
+UNTRANSLATED = frozenset({"n", "logprobs", "audio_out"})
+"""Needs whose answers no events tell: met in the client's own dialect only."""
 ONE_MODEL_OPS: frozenset[Op] = frozenset({"embed", "rerank"})
 """Operations whose answers of different models cannot stand beside each other."""
 
@@ -81,6 +83,8 @@ def decide(
 
 def speak(facts: Facts, endpoint: Endpoint, dialects: Mapping[str, Dialect]) -> Wire | None:
     """How an endpoint will be spoken to: in the client's own dialect where possible, so nothing is translated."""
+    if endpoint.ops is not None and facts.op not in endpoint.ops:
+        return None
     if facts.wire.dialect in endpoint.dialects:
         return facts.wire
     for name in endpoint.dialects:
@@ -99,7 +103,7 @@ def _unfit(
     if facts.needs and card.abilities is not None:
         missing = (facts.needs & ABILITIES) - card.abilities
     if facts.needs and wire.dialect != facts.wire.dialect:
-        missing |= facts.needs - dialects[wire.dialect].expresses
+        missing |= facts.needs - (dialects[wire.dialect].expresses - UNTRANSLATED)
     if missing:
         return Rejected(endpoint.id, "ability", ", ".join(sorted(missing)))
     if card.window is not None and facts.input_tokens + (facts.max_output or 0) > card.window:

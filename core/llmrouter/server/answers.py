@@ -53,6 +53,8 @@ def refusal(what: Trouble, dialect: Dialect | None = None, headers: Mapping[str,
     """The error as the dialect of the path says it; OpenAI's envelope where no dialect is served."""
     body = dialect.refuse(what) if dialect else msgspec.json.encode(envelope(what))
     extra = dict(headers or {})
+    if (name := getattr(dialect, "id_header", "")) and what.request_id:
+        extra[name] = what.request_id
     if what.retry_after is not None:
         extra["retry-after"] = str(max(1, math.ceil(what.retry_after)))
     return Answer(what.status, body, extra)

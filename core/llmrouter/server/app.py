@@ -12,13 +12,13 @@ import random
 from msgspec.structs import replace
 
 from llmrouter.errors import InvalidRequest
-from llmrouter.protocols import ASGIReceive, ASGIScope, ASGISend
+from llmrouter.protocols import ASGIReceive, ASGIScope, ASGISend, Places
 from llmrouter.types import Trouble
 
 from .answers import Answer, Refused, invalid, refusal, said, send_answer, trouble
 from .auth import Keys
 from .connection import Connection, Gone, Running
-from .door import Route, body_of, request_of
+from .door import Route, body_of, fields_of, request_of
 from .needs import Router, World
 from .pages import Pages
 
@@ -31,6 +31,12 @@ BROKEN = trouble(500, "internal_error", "This router failed; its log says more."
 TOO_SLOW = trouble(408, "request_timeout", "The body did not arrive in time.")
 NOT_FOUND = trouble(404, "not_found", "Nothing is served at this path.")
 WRONG_METHOD = trouble(405, "method_not_allowed", "This path is served, but not for this method.")
+RETIRED_PATHS = ("/v1/assistants", "/v1/threads")
+RETIRED = trouble(
+    410,
+    "endpoint_retired",
+    "Assistants and threads have ended: use POST /v1/responses with `instructions` and `previous_response_id`.",
+)
 NO_SOCKETS = trouble(426, "upgrade_required", "WebSockets are not served; send the same request with POST.")
 
 log = logging.getLogger("llmrouter.server")
@@ -60,6 +66,7 @@ class App:
         self._routes = {
             path: Route(dialect, op) for dialect in world.dialects.values() for path, op in dialect.paths.items()
         }
+        self._places = [(one, one.place) for one in world.dialects.values() if isinstance(one, Places)]
 
     async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
         if scope["type"] != "http":
@@ -67,7 +74,7 @@ class App:
             return
         if self._router.world is not self._world:
             self._enter(self._router.world)
-        route = self._routes.get(scope["path"])
+        route = self._routes.get(scope["path"]) or self._placed(scope)
         if route is not None and scope["method"] == "POST":
             await self._call(route, scope, receive, send)
         else:
@@ -106,7 +113,8 @@ class App:
         if len(self.running) > self._settings.max_concurrency:
             raise Refused(BUSY, close=True)
         body = await body_of(connection, headers, self._settings)
-        request = request_of(route, body, headers, client, connection.id, self._router.clock())
+        fields = await fields_of(route, body, client, self._router.engine.memory)
+        request = request_of(route, fields, headers, client, connection.id, self._router.clock())
         connection.request = request
         if request.facts.hints.get("dry-run", "false") not in NO:
             await connection.answer(said(await self._router.engine.preview(request, world)))
@@ -153,14 +161,23 @@ class App:
     async def _answer(self, scope: ASGIScope, headers: dict[str, str]) -> Answer:
         if headers.get("upgrade", "").lower() == "websocket":
             return refusal(NO_SOCKETS, None, {"upgrade": "HTTP/1.1", **CLOSE})
-        if route := self._routes.get(scope["path"]):
+        if route := self._routes.get(scope["path"]) or self._placed(scope):
             return refusal(WRONG_METHOD, route.dialect, {"allow": "POST"})
+        if scope["path"].startswith(RETIRED_PATHS):
+            return refusal(RETIRED)
         page = self._pages.find(scope["path"])
         if page is None:
             return refusal(NOT_FOUND)
         if scope["method"] not in READING:
             return refusal(WRONG_METHOD, None, {"allow": ", ".join(READING)})
         return await page(scope, headers)
+
+    def _placed(self, scope: ASGIScope) -> Route | None:
+        """What serves a path that names a model or the like."""
+        for dialect, place in self._places:
+            if found := place(scope["path"], scope["query_string"].decode("latin-1")):
+                return Route(dialect, *found)
+        return None
 
     def _id(self) -> str:
         return f"req_{self._random.getrandbits(64):016x}"

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 
 from llmrouter.dialects.common import parse
 from llmrouter.errors import InvalidRequest
-from llmrouter.protocols import Dialect
+from llmrouter.protocols import Dialect, Refers
 from llmrouter.settings import ServerSettings
-from llmrouter.types import Op, Request
+from llmrouter.types import Fields, Op, Request
 
 from .answers import Refused, trouble
 from .connection import DISCARD, Connection, TooLarge
+from .needs import Memory
 
 TOO_LARGE = trouble(413, "request_too_large", "The body is larger than this router accepts.")
 BAD_LENGTH = trouble(400, "invalid_content_length", "The header content-length is not a number.")
@@ -24,10 +25,11 @@ log = logging.getLogger("llmrouter.server")
 
 
 class Route(NamedTuple):
-    """What serves a path."""
+    """What serves a path. `said` is what the path itself says of the request."""
 
     dialect: Dialect
     op: Op
+    said: Fields | None = None
 
 
 async def body_of(connection: Connection, headers: Mapping[str, str], settings: ServerSettings) -> bytes:
@@ -48,10 +50,23 @@ async def body_of(connection: Connection, headers: Mapping[str, str], settings: 
         raise Refused(TOO_LARGE, close=connection.received > settings.max_body * DISCARD) from None
 
 
-def request_of(route: Route, body: bytes, headers: Mapping[str, str], client: str, id: str, at: float) -> Request:
-    """What is meant. Raises InvalidRequest for a body that no upstream should see."""
-    dialect, op = route
+async def fields_of(route: Route, body: bytes, client: str, memory: Memory) -> Fields:
+    """The body, opened, with what it refers to put in. Raises InvalidRequest."""
     fields = parse(body)
+    if route.said:
+        fields |= route.said
+    refers = getattr(route.dialect, "refers", None)
+    if refers is None or not (names := refers(fields)):
+        return fields
+    assert isinstance(route.dialect, Refers)
+    return route.dialect.expand(fields, await memory.find(client, names))
+
+
+def request_of(
+    route: Route, fields: Fields, headers: Mapping[str, str], client: str, id: str, at: float
+) -> Request:
+    """What is meant. Raises InvalidRequest for a body that no upstream should see."""
+    dialect, op, _ = route
     try:
         facts = dialect.facts(op, fields, headers)
     except InvalidRequest:

@@ -24,7 +24,16 @@ class World(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """What clients may refer to by name, each for itself."""
+
+    async def find(self, client: str, names: Sequence[str]) -> Mapping[str, bytes]: ...
+    async def forget(self, client: str, name: str) -> bool: ...
+
+
 class Engine(Protocol):
+    @property
+    def memory(self) -> Memory: ...
     async def serve(self, request: Request, world: Any, client: Client) -> None:
         """Answer the client, whatever the upstreams do. Only a cancellation passes."""
         ...

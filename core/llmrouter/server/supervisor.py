@@ -8,6 +8,7 @@ import signal
 import socket
 from asyncio.subprocess import Process
 from collections.abc import Sequence
+from contextlib import suppress
 
 FIRST_WAIT = 0.5  # seconds before a crashed worker is started again; doubled each time
 LONGEST_WAIT = 30.0
@@ -86,4 +87,5 @@ class Supervisor:
             self._code = 130
         self._ending.set()
         for process in self._processes:
-            process.send_signal(number)
+            with suppress(ProcessLookupError):  # it ended by itself a moment ago
+                process.send_signal(number)

@@ -136,8 +136,8 @@ class Counts:
             tokens[*endpoint, "output"] += usage.output
         if usage.cache_read:
             tokens[*endpoint, "cache_read"] += usage.cache_read
-        if usage.cache_write:
-            tokens[*endpoint, "cache_write"] += usage.cache_write
+        if written := usage.cache_write + usage.cache_write_1h:
+            tokens[*endpoint, "cache_write"] += written
         if usage.reasoning:
             tokens[*endpoint, "reasoning"] += usage.reasoning
         if attempt.cost is not None and 0 < attempt.cost < INFINITY:
