@@ -34,7 +34,7 @@ CONTRACTS = {
 LINES = 500
 LONGER: Mapping[str, int] = {
     "core/llmrouter/types.py": 550,  # the vocabulary stands in one place
-    "tests/test_dialects_reader.py": 550,
+    "tests/test_dialects_reader.py": 560,
     "tests/test_exchange.py": 700,
     "tests/test_provider.py": 550,
     "tests/test_quota.py": 750,
