@@ -103,8 +103,8 @@ def test_a_stream_is_read_event_by_event() -> None:
         ToolStart("c1", "f"),
         ToolArgs("c1", '{"a"'),
         ToolArgs("c1", ":1}"),
-        Finish("tool_calls"),
         kept("c1", Thought("hm")),
+        Finish("tool_calls"),
         Spent(Usage(input=3, output=2)),
     ]
 
@@ -467,6 +467,7 @@ def test_a_body_is_one_frame() -> None:
     assert frame.raw == whole
     assert not frame.wire.stream
     assert frame.events == (
+        kept("a", Thought("r")),
         Begin("a", "m"),
         Thought("r"),
         Text("x"),
@@ -476,7 +477,6 @@ def test_a_body_is_one_frame() -> None:
         ToolArgs("b", "{}"),
         Finish("tool_calls"),
         Spent(Usage(input=1, output=2)),
-        kept("a", Thought("r")),
     )
 
 

@@ -1,4 +1,4 @@
-"""Recorded traffic of providers that speak OpenAI's dialects, from the folder beside the checkout."""
+"""Recorded traffic of providers, by family of wires, from the folder beside the checkout."""
 
 from __future__ import annotations
 
@@ -12,24 +12,18 @@ from urllib.parse import urlsplit
 import pytest
 from attrs import field, frozen
 
-FOLDER = Path(__file__).parents[3] / "shared" / "data" / "cassettes"
-REQUIRED = "LLMROUTER_REQUIRE_RECORDINGS"
+from .families import OPENAI, Family, Surface
 
-SUFFIXES = {
-    "chat.completions": "/chat/completions",
-    "completions": "/completions",
-    "embeddings": "/embeddings",
-    "models": "/models",
+FOLDER = Path(__file__).parents[3] / "shared" / "data" / "cassettes"
+MADE_UP: Mapping[str, Mapping[str, Any]] = {
+    "responses": {"input": "Hello"},
+    "messages": {"max_tokens": 1024, "messages": [{"role": "user", "content": "Hello"}]},
+    "generateContent": {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]},
+    "streamGenerateContent": {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]},
+    "rerank": {"query": "Hello", "documents": ["Hello", "Goodbye"]},
 }
-OTHER_SHAPES = {
-    ("anthropic", "models"): "Anthropic's own list",
-    ("cohere", "embeddings"): "Cohere's own embeddings",
-    ("gemini", "models"): "Gemini's own list",
-    ("huggingface", "models"): "a page of the hub, not the inference API",
-    ("ollama", "embeddings"): "Ollama's own embeddings",
-    ("writer", "completions"): "Writer's own stream",
-}
-"""Paths that end alike and are not of this family."""
+"""Requests in place of those that were not recorded; a chat's for all others."""
+REQUIRED = "LLMROUTER_REQUIRE_RECORDINGS"
 
 
 @frozen(kw_only=True)
@@ -41,6 +35,7 @@ class Exchange:
     endpoint: str
     path: str
     features: frozenset[str]
+    model: str  # as it was asked for, in the body or in the path
     request: bytes = field(repr=False)
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -68,48 +63,64 @@ def require() -> None:
     pytest.skip(reason)
 
 
-def exchanges() -> tuple[list[Exchange], dict[str, int]]:
-    """Every exchange of the family, and how many were left out, by reason."""
+def exchanges(family: Family = OPENAI) -> tuple[list[Exchange], dict[str, int]]:
+    """Every exchange of a family, and how many were left out, by reason."""
     found: list[Exchange] = []
     left: dict[str, int] = {}
     for file in json.loads((FOLDER / "manifest.json").read_text())["files"]:
-        for number, (entry, recorded) in enumerate(_pairs(file)):
-            if reason := _not_ours(entry, urlsplit(recorded["request"]["uri"]).path):
+        for number, (entry, recorded) in enumerate(_pairs(file, family)):
+            if reason := _not_ours(family, entry, urlsplit(recorded["request"]["uri"]).path):
                 left[reason] = left.get(reason, 0) + 1
             else:
-                found.append(_exchange(f"{file['file']}#{number}", entry, recorded))
+                found.append(_exchange(f"{file['file']}#{number}", entry, recorded, family))
     return found, {reason: count for reason, count in left.items() if reason}
 
 
-def _pairs(file: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _pairs(file: Mapping[str, Any], family: Family) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     entries = file["interactions"]
-    if any(entry["endpoint"] in SUFFIXES for entry in entries):
+    if any(entry["endpoint"] in (*family.surfaces, family.listed) for entry in entries):
         recorded = json.loads((FOLDER / file["file"]).read_text())["interactions"]
         yield from zip(entries, recorded, strict=True)
 
 
-def _not_ours(entry: Mapping[str, Any], path: str) -> str:
+def _not_ours(family: Family, entry: Mapping[str, Any], path: str) -> str:
     """Why an interaction is not of this family; "" if it is."""
-    key = entry["provider"], entry["endpoint"]
-    if entry["endpoint"] not in SUFFIXES:
+    provider, endpoint = entry["provider"], entry["endpoint"]
+    if endpoint not in (*family.surfaces, family.listed) or (family.only and provider not in family.only):
         return "another endpoint"
-    if key in OTHER_SHAPES:
-        return OTHER_SHAPES[key]
-    if entry["endpoint"] == "models":
+    if (provider, endpoint) in family.foreign:
+        return family.foreign[provider, endpoint]
+    if endpoint == family.listed:
         return "" if entry["method"] == "GET" else "deletes a model"
-    return "" if path.endswith(SUFFIXES[entry["endpoint"]]) and entry["method"] == "POST" else "another API"
+    return (
+        ""
+        if _model_in(path, family.surfaces[endpoint]) is not None and entry["method"] == "POST"
+        else "another API"
+    )
 
 
-def _exchange(id: str, entry: Mapping[str, Any], recorded: Mapping[str, Any]) -> Exchange:
+def _model_in(path: str, surface: Surface) -> str | None:
+    """The model that a recorded path names, "" where it names none; None for a path of another API."""
+    before, _, after = surface.suffix.partition("{model}")
+    if not path.endswith(after or before):
+        return None
+    return path.removesuffix(after).rpartition(before)[2] if after else ""
+
+
+def _exchange(id: str, entry: Mapping[str, Any], recorded: Mapping[str, Any], family: Family) -> Exchange:
     request, response = recorded["request"], recorded["response"]
     path = urlsplit(request["uri"]).path
+    surface = family.surfaces.get(entry["endpoint"])
+    body = _request(request["body"], entry, path, surface)
+    named = _model_in(path, surface) if surface else ""
     return Exchange(
         id=id,
         provider=entry["provider"],
         endpoint=entry["endpoint"],
         path=path,
         features=frozenset(entry["features"]),
-        request=_request(request["body"], entry, path),
+        model=named or json.loads(body or b"{}").get("model", ""),
+        request=body,
         status=response["status"]["code"],
         headers={name.lower(): _first(value) for name, value in response["headers"].items()},
         body=response["body"]["string"].encode(),
@@ -117,12 +128,14 @@ def _exchange(id: str, entry: Mapping[str, Any], recorded: Mapping[str, Any]) ->
     )
 
 
-def _request(body: str | None, entry: Mapping[str, Any], path: str) -> bytes:
-    if entry["endpoint"] == "models":
+def _request(body: str | None, entry: Mapping[str, Any], path: str, surface: Surface | None) -> bytes:
+    if surface is None:
         return b""
+    if "{model}" in surface.suffix:
+        return (body or json.dumps(MADE_UP.get(entry["endpoint"], {}))).encode()
     if not body:
-        asked = {"model": entry["model"] or "recorded", "messages": [{"role": "user", "content": "Hello"}]}
-        return json.dumps({**asked, "stream": entry["stream"]}).encode()
+        made_up = MADE_UP.get(entry["endpoint"], {"messages": [{"role": "user", "content": "Hello"}]})
+        return json.dumps({"model": entry["model"] or "recorded", **made_up, "stream": entry["stream"]}).encode()
     if "model" in json.loads(body):
         return body.encode()
     # a deployment named in the path: a client of a router says it in the body

@@ -12,28 +12,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from llmrouter.testing.upstream import Received, Upstream
 from llmrouter.testing.upstream_scripts import answer, cuts, replay
-from llmrouter.types import Call, Endpoint, Event, Frame, Op, Verdict, Wire
+from llmrouter.types import Call, Endpoint, Event, Frame, Verdict, Wire
 from tests.calling import TIMEOUT, Answer
 from tests.harness import Serving, serving
 
-from .deviations import profile_of
+from .families import OPENAI, Family
 from .library import Exchange
 
-OPS: Mapping[str, Op] = {"chat.completions": "chat", "completions": "chat", "embeddings": "embed"}
-DIALECTS = {
-    "chat.completions": "openai.chat",
-    "completions": "openai.completions",
-    "embeddings": "openai.embeddings",
-}
-PATHS = {
-    "chat.completions": "/v1/chat/completions",
-    "completions": "/v1/completions",
-    "embeddings": "/v1/embeddings",
-}
 HOP = ("content-length", "content-encoding", "transfer-encoding", "connection", "keep-alive")
 
 
@@ -58,13 +47,15 @@ class Stage:
     router: Serving
     upstream: Upstream
     names: Mapping[str, str] = field(repr=False)  # exchange → provider entry
+    family: Family = OPENAI
 
     def serve(self, exchange: Exchange) -> tuple[Answer, bytes, Received | None]:
         """The exchange through the whole router: the answer, what was sent, and what reached the upstream."""
         self._prepare(exchange)
-        model = json.dumps(f"{self.names[exchange.id]}/{exchange.asked['model']}")
-        sent = _with_model(exchange.request, model.encode())
-        got = self.router.post(PATHS[exchange.endpoint], sent)
+        name, path = f"{self.names[exchange.id]}/{exchange.model}", self.family.surfaces[exchange.endpoint].path
+        placed = "{model}" in path
+        sent = exchange.request if placed else _with_model(exchange.request, json.dumps(name).encode())
+        got = self.router.post(path.replace("{model}", name), sent)
         return got, sent, self.upstream.requests[-1] if self.upstream.requests else None
 
     def carry(self, exchange: Exchange) -> Carried:
@@ -99,11 +90,12 @@ class Stage:
 
     async def _carry(self, exchange: Exchange) -> tuple[int, Verdict, Sequence[Frame]]:
         provider, endpoint = self._provider(exchange)
-        dialect = self.router.router.world.dialects[DIALECTS[exchange.endpoint]]
-        op, asked = OPS[exchange.endpoint], exchange.asked
+        surface = self.family.surfaces[exchange.endpoint]
+        dialect, op = self.router.router.world.dialects[surface.dialect], surface.op
         fields = msgspec.json.decode(exchange.request, type=dict[str, msgspec.Raw])
         wire = Wire(dialect.name, exchange.stream)
-        aimed = dialect.aim(fields, asked["model"], exchange.stream)
+        aimed = dialect.aim(fields, exchange.model, exchange.stream)
+        endpoint = evolve(endpoint, model=exchange.model)
         reply = await provider.send(
             Call(endpoint=endpoint, account=endpoint.accounts[0], op=op, wire=wire, fields=aimed)
         )
@@ -120,19 +112,11 @@ class Stage:
 
 
 @contextmanager
-def stage(exchanges: Sequence[Exchange]) -> Iterator[Stage]:
+def stage(exchanges: Sequence[Exchange], family: Family = OPENAI) -> Iterator[Stage]:
     """One router for many exchanges. Errors are kept apart, so that the hold of one refuses no other."""
     names = {exchange.id: _name(number, exchange) for number, exchange in enumerate(exchanges)}
     with Upstream(answer()) as upstream:
-        providers = {
-            names[exchange.id]: {
-                "plugin": "openai",
-                "profile": profile_of(exchange.provider),
-                "base_url": f"{upstream.base_url}/v1",
-                "api_key": "the-router's-own-key",
-            }
-            for exchange in exchanges
-        }
+        providers = {names[exchange.id]: family.entry(exchange, upstream.base_url) for exchange in exchanges}
         config = {
             "providers": providers,
             "breaker": None,
@@ -141,7 +125,7 @@ def stage(exchanges: Sequence[Exchange]) -> Iterator[Stage]:
             "logging": {"level": "error"},
         }
         with serving(json.dumps(config)) as router:
-            yield Stage(router, upstream, names)
+            yield Stage(router, upstream, names, family)
 
 
 def _name(number: int, exchange: Exchange) -> str:

@@ -87,7 +87,7 @@ class Noted:
                 if event.signature:
                     self._signatures[event.id] = event.signature
             elif kind is Finish and self._first and (self._thoughts or self._signatures):
-                return [*events, self._kept()]
+                return [self._kept(), *events]
         return events
 
     def _kept(self) -> Keep:

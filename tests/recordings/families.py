@@ -1,0 +1,72 @@
+"""Which recordings belong together: endpoints of one wire family, what serves them, and who is asked for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from llmrouter.types import Op
+
+from .deviations import profile_of
+
+if TYPE_CHECKING:
+    from .library import Exchange
+
+KEY = "the-router's-own-key"
+
+
+@frozen(kw_only=True)
+class Surface:
+    """One endpoint of a manifest. `path` is where the router serves it; "{model}" in it is the name asked for."""
+
+    dialect: str
+    op: Op
+    path: str
+    suffix: str  # how the recorded path ends; "{model}" stands for any text
+
+
+@frozen(kw_only=True)
+class Family:
+    """`surfaces` by the manifest's names of endpoints; `listed` is the name of lists of models, if they are ours.
+
+    `entry` is the provider entry of the configuration that an exchange is replayed through, given the address of
+    the upstream. `foreign` says why a provider's endpoint of the same name is another family's.
+    """
+
+    name: str
+    surfaces: Mapping[str, Surface]
+    entry: Callable[[Exchange, str], Mapping[str, Any]]
+    listed: str = ""
+    foreign: Mapping[tuple[str, str], str] = field(factory=dict)
+    only: frozenset[str] = frozenset()  # providers; empty: whoever has such an endpoint
+
+
+def _openai_entry(exchange: Exchange, address: str) -> Mapping[str, Any]:
+    profile = profile_of(exchange.provider)
+    return {"plugin": "openai", "profile": profile, "base_url": f"{address}/v1", "api_key": KEY}
+
+
+OPENAI = Family(
+    name="openai",
+    surfaces={
+        "chat.completions": Surface(
+            dialect="openai.chat", op="chat", path="/v1/chat/completions", suffix="/chat/completions"
+        ),
+        "completions": Surface(
+            dialect="openai.completions", op="chat", path="/v1/completions", suffix="/completions"
+        ),
+        "embeddings": Surface(dialect="openai.embeddings", op="embed", path="/v1/embeddings", suffix="/embeddings"),
+    },
+    entry=_openai_entry,
+    listed="models",
+    foreign={
+        ("anthropic", "models"): "Anthropic's own list",
+        ("cohere", "embeddings"): "Cohere's own embeddings",
+        ("gemini", "models"): "Gemini's own list",
+        ("huggingface", "models"): "a page of the hub, not the inference API",
+        ("ollama", "embeddings"): "Ollama's own embeddings",
+        ("writer", "completions"): "Writer's own stream",
+    },
+)
