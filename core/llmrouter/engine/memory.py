@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from attrs import frozen
 
@@ -50,4 +51,5 @@ class Memory:
 
 
 def _key(client: str, name: str) -> str:
-    return f"{client.encode('unicode_escape').decode()}/{name.encode('unicode_escape').decode()}"
+    """Ends with a slash, so that no key is the beginning of another."""
+    return f"{quote(client, safe='')}/{quote(name, safe='')}/"
