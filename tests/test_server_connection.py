@@ -290,40 +290,6 @@ def test_a_value_that_no_header_may_have_does_not_cost_the_answer() -> None:
     assert (status, value[:9]) == (200, "a?b??c: d")
 
 
-def test_the_head_of_an_answer_is_sent_with_what_follows_it() -> None:
-    class Wire:
-        def __init__(self) -> None:
-            self.writes: list[bytes] = []
-            self.closed = False
-
-        def write(self, data: bytes) -> None:
-            self.writes.append(data)
-
-        def is_closing(self) -> bool:
-            return self.closed
-
-        def close(self) -> None:
-            self.closed = True
-
-    async def main() -> None:
-        wire: Any = Wire()
-        joined = protocol.Joined(wire, asyncio.get_running_loop())
-        joined.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        assert wire.writes == []
-        joined.write(b"body")
-        joined.write(b"more")
-        assert wire.writes == [b"HTTP/1.1 200 OK\r\n\r\nbody", b"more"]
-        joined.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # nothing follows until the client has gone on
-        await asyncio.sleep(0)
-        assert wire.writes[2:] == [b"HTTP/1.1 100 Continue\r\n\r\n"]
-        joined.write(b"HTTP/1.1 204 No Content\r\n\r\n")
-        joined.close()
-        assert wire.writes[3:] == [b"HTTP/1.1 204 No Content\r\n\r\n"]
-        assert joined.is_closing()
-
-    asyncio.run(main())
-
-
 def test_a_head_without_end_is_cut_off() -> None:
     async def main() -> tuple[bytes, bytes]:
         async with site() as one:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import msgspec
@@ -14,6 +13,7 @@ from llmrouter.catalogue.limits import scope
 from llmrouter.catalogue.names import Expansion
 from llmrouter.errors import InvalidRequest
 from llmrouter.protocols import Cache, Client, Clock, MetricsSink
+from llmrouter.recent import Recent
 from llmrouter.routing import decide
 from llmrouter.types import Account, Decision, Endpoint, Facts, Request, RequestRecord, Trouble, Usage
 
@@ -24,6 +24,7 @@ from .exchange import Exchange
 from .health import Health
 from .memory import Memory
 from .quota import Quota
+from .replays import Replays
 from .turns import order
 from .world import World
 
@@ -37,17 +38,14 @@ class Sessions:
     """Which endpoint serves a session: the most recent ones."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._kept: Recent[tuple[str, str], str] = Recent(SESSIONS)
 
     def get(self, facts: Facts) -> str:
-        return self._kept.get((facts.client, facts.session), "") if facts.session else ""
+        return self._kept.get((facts.client, facts.session)) or "" if facts.session else ""
 
     def put(self, facts: Facts, endpoint: str) -> None:
         if facts.session:
-            self._kept[facts.client, facts.session] = endpoint
-            self._kept.move_to_end((facts.client, facts.session))
-            if len(self._kept) > SESSIONS:
-                self._kept.popitem(last=False)
+            self._kept.put((facts.client, facts.session), endpoint)
 
 
 @define(eq=False, kw_only=True)
@@ -64,6 +62,7 @@ class Engine:
     log: logging.Logger
     sinks: Sequence[MetricsSink] = ()
     sessions: Sessions = field(factory=Sessions)
+    replays: Replays = field(factory=Replays)
     under_way: int = 0
     _draw: float = field(init=False)
 

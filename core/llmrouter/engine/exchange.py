@@ -110,13 +110,11 @@ class Exchange:
     async def _answered_by_cache(self, key: str) -> bool:
         self.cache = "miss"
         kept = None if self.facts.hints.get("cache") == "refresh" else await self.engine.recall(key)
-        tape = recording.load(kept) if kept else None
+        tape = self.engine.replays.tape(kept, self.world.dialects) if kept else None
         if tape is None or not any(p.endpoint.id == tape.endpoint for tier in self.expansion.tiers for p in tier):
             return False
         self.cache = "hit"
-        await self._forward(
-            recording.replay(tape, self.world.dialects, headers.answer_id(self.facts.id, self.writer)), None
-        )
+        await self._forward(tape.replay(self.world.dialects, headers.answer_id(self.facts.id, self.writer)), None)
         return True
 
     async def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> None:
@@ -142,7 +140,7 @@ class Exchange:
         cache = self.world.settings.cache
         if cache is None or not self.facts.replayable or self.facts.hints.get("cache") == "no":
             return ""
-        return recording.key(self.dialect, self.request, shared=cache.shared)
+        return self.engine.replays.key(self.dialect, self.request, shared=cache.shared)
 
     def _recorder(self, attempt: Attempt) -> recording.Recorder:
         return recording.Recorder(attempt.turn.candidate.wire, self.facts.op, attempt.turn.endpoint.id)

@@ -1,4 +1,4 @@
-"""An answer kept as its upstream sent it. Replaying reads it again, so any client can be served."""
+"""An answer kept as its upstream sent it. Replaying gives its frames again, so any client can be served."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from llmrouter.protocols import Dialect
-from llmrouter.types import Begin, Frame, Op, Request, ToolStart, Value, Wire
+from llmrouter.types import Begin, Finish, Frame, Op, Refusal, Request, Spent, Text, Thought, ToolStart, Value, Wire
 
 PREFIX = "answer:"
+PLAIN = frozenset({Begin, Text, Thought, Refusal, Spent, Finish})
+"""Events that do not name the answer they are part of; the first of them does."""
 
 
 class Recording(Value, frozen=True):
-    """An answer's bytes and what they are."""
+    """What an answer's bytes are: the first line of what is kept."""
 
     wire: Wire
     op: Op
     endpoint: str
     id: str
-    body: bytes = b""
 
 
 _head = msgspec.json.Decoder(Recording)
@@ -52,29 +53,49 @@ class Recorder:
         return b"\n".join((msgspec.json.encode(head), b"".join(self._frames)))
 
 
-def key(dialect: Dialect, request: Request, *, shared: bool) -> str:
-    """The meaning of the request, whatever dialect it came in: payload, name asked for and client."""
+def key(dialect: Dialect, request: Request, client: str) -> str:
+    """The meaning of the request, whatever dialect it came in: payload, name asked for and client ("" is any)."""
     facts = request.facts
-    meaning = ("" if shared else facts.client, facts.op, facts.asked, dialect.decode(facts.op, request.fields))
+    meaning = (client, facts.op, facts.asked, dialect.decode(facts.op, request.fields))
     return PREFIX + hashlib.blake2b(msgspec.msgpack.encode(meaning), digest_size=20).hexdigest()
 
 
-def load(kept: bytes) -> Recording:
-    """A recording from its bytes. Raises msgspec.DecodeError for what is none."""
-    head, _, body = kept.partition(b"\n")
-    return msgspec.structs.replace(_head.decode(head), body=body)
+class Tape:
+    """A recording that was read, to be replayed any number of times, each under an id of its own."""
 
+    def __init__(self, kept: bytes, dialects: Mapping[str, Dialect]) -> None:
+        """Raises msgspec.DecodeError for bytes that are no recording."""
+        head, _, self._body = kept.partition(b"\n")
+        self._head = _head.decode(head)
+        self.endpoint = self._head.endpoint
+        # Only where it is the value of an `id`: ids may be short words.
+        self._place = re.compile(rb'"(?:\w+_)?id"\s*:\s*(' + re.escape(msgspec.json.encode(self._head.id)) + rb")")
+        frames = [*self._read(self._body, dialects)]
+        self._frames = [(self._pieces(frame.raw), frame) for frame in frames]
+        self._is_plain = all(type(event) in PLAIN for frame in frames for event in frame.events)
 
-def replay(tape: Recording, dialects: Mapping[str, Dialect], id: str) -> Iterator[Frame]:
-    """The recorded frames under a fresh id."""
-    reader = dialects[tape.wire.dialect].reader(tape.op, tape.wire.stream)
-    yield from reader.feed(_renamed(tape.body, tape.id, id))
-    yield from reader.end()
+    def replay(self, dialects: Mapping[str, Dialect], id: str) -> Iterable[Frame]:
+        """The recorded frames under a fresh id. Read once more where its events may speak of it, too."""
+        said = msgspec.json.encode(id)
+        if self._is_plain:
+            return [self._renamed(frame, said.join(pieces), id) for pieces, frame in self._frames]
+        return self._read(said.join(self._pieces(self._body)), dialects)
 
+    def _read(self, body: bytes, dialects: Mapping[str, Dialect]) -> Iterator[Frame]:
+        reader = dialects[self._head.wire.dialect].reader(self._head.op, self._head.wire.stream)
+        yield from reader.feed(body)
+        yield from reader.end()
 
-def _renamed(body: bytes, old: str, new: str) -> bytes:
-    """The body with its answer's id replaced: only where it is the value of an `id`: ids may be short words."""
-    if not old:
-        return body
-    said = re.escape(msgspec.json.encode(old))
-    return re.sub(rb'("(?:\w+_)?id"\s*:\s*)' + said, lambda found: found[1] + msgspec.json.encode(new), body)
+    def _pieces(self, body: bytes) -> list[bytes]:
+        """What stands before, between and behind the answer's id."""
+        pieces, at = [], 0
+        for found in self._place.finditer(body) if self._head.id else ():
+            pieces.append(body[at : found.start(1)])
+            at = found.end(1)
+        return [*pieces, body[at:]]
+
+    def _renamed(self, frame: Frame, raw: bytes, id: str) -> Frame:
+        events = frame.events
+        if events and type(first := events[0]) is Begin and first.id == self._head.id:
+            events = (Begin(id, first.model, first.via), *events[1:])
+        return Frame(frame.wire, raw, events)

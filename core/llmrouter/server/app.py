@@ -18,7 +18,7 @@ from llmrouter.types import Trouble
 from .answers import Answer, Refused, invalid, refusal, said, send_answer, trouble
 from .auth import Keys
 from .connection import Connection, Gone, Running
-from .door import Route, body_of, fields_of, request_of
+from .door import Known, Route, body_of, fields_of, request_of
 from .needs import Router, World
 from .pages import Pages
 
@@ -62,6 +62,7 @@ class App:
         self._world = world
         self._settings = self._router.settings.server
         self._keys = Keys(self._settings)
+        self._known = Known()
         self._pages = Pages(self._router, self._keys, self._started)
         self._routes = {
             path: Route(dialect, op) for dialect in world.dialects.values() for path, op in dialect.paths.items()
@@ -113,8 +114,11 @@ class App:
         if len(self.running) > self._settings.max_concurrency:
             raise Refused(BUSY, close=True)
         body = await body_of(connection, headers, self._settings)
-        fields = await fields_of(route, body, client, self._router.engine.memory)
-        request = request_of(route, fields, headers, client, connection.id, self._router.clock())
+        request = self._known.find(scope, body, connection.id, self._router.clock())
+        if request is None:
+            fields = await fields_of(route, body, client, self._router.engine.memory)
+            request = request_of(route, fields, headers, client, connection.id, self._router.clock())
+            self._known.keep(route, scope, body, request)
         connection.request = request
         if request.facts.hints.get("dry-run", "false") not in NO:
             await connection.answer(said(await self._router.engine.preview(request, world)))

@@ -81,8 +81,10 @@ class Connection:
     # ---- the answer
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        values = "".join(headers.values())
+        encode = str.encode if values.isascii() and values.isprintable() else _tamed
         pairs = [
-            (name.encode(), value.encode() if value.isascii() and value.isprintable() else _tamed(value))
+            (name.encode(), encode(value))
             for name, value in headers.items()
             if name != "content-length"  # known when the answer is whole; of a stream, never
         ]

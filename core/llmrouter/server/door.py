@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from llmrouter.dialects.common import parse
 from llmrouter.errors import InvalidRequest
-from llmrouter.protocols import Dialect, Refers
+from llmrouter.protocols import ASGIScope, Dialect, Refers
+from llmrouter.recent import Recent
 from llmrouter.settings import ServerSettings
 from llmrouter.types import Fields, Op, Request
 
@@ -19,9 +20,14 @@ from .connection import DISCARD, Connection, TooLarge
 from .needs import Memory
 
 TOO_LARGE = trouble(413, "request_too_large", "The body is larger than this router accepts.")
+KNOWN = 1024  # requests
+KNOWN_BODY = 32 * 1024  # bytes
 BAD_LENGTH = trouble(400, "invalid_content_length", "The header content-length is not a number.")
 
 log = logging.getLogger("llmrouter.server")
+
+Asked = tuple[str, bytes, tuple[tuple[bytes, bytes], ...], bytes]
+"""A request byte for byte: path, query, headers and body."""
 
 
 class Route(NamedTuple):
@@ -48,6 +54,28 @@ async def body_of(connection: Connection, headers: Mapping[str, str], settings: 
         return await connection.read(settings.max_body)
     except TooLarge:
         raise Refused(TOO_LARGE, close=connection.received > settings.max_body * DISCARD) from None
+
+
+class Known:
+    """What requests meant that came before: the same bytes mean the same, and nothing is opened or looked at again.
+
+    Only of those that a recording may answer, because the others hardly ever come twice.
+    """
+
+    def __init__(self) -> None:
+        self._found: Recent[Asked, Request] = Recent(KNOWN)
+
+    def find(self, scope: ASGIScope, body: bytes, id: str, at: float) -> Request | None:
+        found = self._found.get(_asked(scope, body)) if self._found and len(body) <= KNOWN_BODY else None
+        return found and Request(replace(found.facts, id=id, at=at), found.fields, found.headers)
+
+    def keep(self, route: Route, scope: ASGIScope, body: bytes, request: Request) -> None:
+        if request.facts.replayable and len(body) <= KNOWN_BODY and not hasattr(route.dialect, "refers"):
+            self._found.put(_asked(scope, body), request)
+
+
+def _asked(scope: ASGIScope, body: bytes) -> Asked:
+    return scope["path"], scope["query_string"], tuple(scope["headers"]), body
 
 
 async def fields_of(route: Route, body: bytes, client: str, memory: Memory) -> Fields:
