@@ -30,13 +30,17 @@ def read(body: bytes, stream: bool, spoken: Any = SPOKEN) -> list[Frame]:
     return [*reader.feed(body), *reader.end()]
 
 
+def joined(steps: list[Any]) -> bytes:
+    return b"".join(steps)
+
+
 def bodies(frames: Iterable[Frame]) -> bytes:
     return b"".join([frame.raw for frame in frames])
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_every_replay_is_what_an_upstream_with_that_id_would_have_sent(stream: bool) -> None:
-    body = b"".join(streamed("hel", "lo")) if stream else b"".join(plain("hello"))
+    body = joined(streamed("hel", "lo") if stream else plain("hello"))
     tape = Tape(kept(body, stream), SPOKEN)
     for id in ("chatcmpl-one", 'chatcmpl-"two"'):
         said = body.replace(b'"chatcmpl-up"', msgspec.json.encode(id))
@@ -75,7 +79,7 @@ def test_what_names_its_answer_elsewhere_is_read_again_under_the_new_id() -> Non
 
 
 def test_what_was_read_once_is_not_read_again() -> None:
-    replays, bytes_ = Replays(), kept(b"".join(plain("hello")))
+    replays, bytes_ = Replays(), kept(joined(plain("hello")))
     assert replays.tape(bytes_, SPOKEN) is replays.tape(bytes(bytearray(bytes_)), SPOKEN)
     assert replays.tape(bytes_.replace(b"hello", b"other"), SPOKEN) is not replays.tape(bytes_, SPOKEN)
 

@@ -31,14 +31,14 @@ def sent(
     *bodies: bytes, status: int = 200, method: str = "POST", headers: Any = (), keep_alive: bool = True
 ) -> Wire:
     """What a wire is written when an answer of these pieces is sent; a last one that is empty is not added."""
-    wire: Any = Wire()
-    log = logging.getLogger("test")
+    wire, log = Wire(), logging.getLogger("test")
+    transport: Any = wire
 
     async def main() -> None:
         cycle = Cycle(
             scope={"type": "http", "method": method},  # type: ignore[typeddict-item]
-            transport=wire,
-            flow=FlowControl(wire),
+            transport=transport,
+            flow=FlowControl(transport),
             logger=log,
             access_logger=log,
             access_log=False,

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Raw
 
 from llmrouter.dialects.openai_chat import Chat
+from llmrouter.protocols import Dialect
 from llmrouter.server.door import KNOWN_BODY, Known, Route
 from llmrouter.types import Facts, Request, Wire
 
@@ -64,6 +65,6 @@ def test_what_refers_to_the_memory_is_looked_up_each_time() -> None:
         def refers(self, fields: Any) -> list[str]:
             return []
 
-    known = Known()
-    known.keep(Route(Referring(), "chat"), asked(), BODY, request())
+    known, dialect = Known(), cast(Dialect, Referring())
+    known.keep(Route(dialect, "chat"), asked(), BODY, request())
     assert known.find(asked(), BODY, "r", 1.0) is None
