@@ -46,7 +46,15 @@ class ProviderHooks:
         """A provider whose upstream is not there; None where that cannot be arranged."""
         return None
 
+    @property
+    def streams(self) -> bool:
+        """Whether its answers may be streams. Where they never are, what is said of streams is said of bodies."""
+        return True
+
     # ---- helpers
+
+    def asked(self, stream: bool) -> Call:
+        return self.call(stream and self.streams)
 
     @asynccontextmanager
     async def opened(self, made: Any) -> AsyncIterator[Provider]:
@@ -61,7 +69,7 @@ class ProviderHooks:
 
         async def main() -> None:
             async with self.opened(self.provider()) as provider:
-                reply = await provider.send(self.call(stream))
+                reply = await provider.send(self.asked(stream))
                 try:
                     await body(reply)
                 finally:

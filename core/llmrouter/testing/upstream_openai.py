@@ -1,4 +1,4 @@
-"""An upstream in good health that speaks OpenAI's chat, completions, embeddings and models.
+"""An upstream in good health that speaks OpenAI's chat and embeddings.
 
 Shapes as in the OpenAI API reference: the chat completion object, its chunks, and the error object.
 """
@@ -6,16 +6,64 @@ Shapes as in the OpenAI API reference: the chat completion object, its chunks, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from .upstream_line import Line, Script
-from .upstream_scripts import DONE, JSON, answer, event, stream
+from attrs import frozen
 
-TEXT = "Sixteen small words arrive here one by one so that a cut can fall between them."
+from llmrouter.types import Op
+
+from .speaker import TEXT, Speaker, Tool
+from .upstream_line import Line, Received, Script
+from .upstream_scripts import DONE, JSON, answer, event
+
+__all__ = ["TEXT", "USAGE", "Chat", "Embeddings", "Tool", "chat", "chunks", "completion", "embeddings", "error"]
+
 USAGE = {"prompt_tokens": 9, "completion_tokens": 16, "total_tokens": 25}
 
-Tool = tuple[str, str, str]
-"""A tool call of an answer: id, name, arguments as JSON text."""
+_TYPES: Mapping[int, tuple[str, str | None]] = {
+    400: ("invalid_request_error", "invalid_value"),
+    429: ("requests", "rate_limit_exceeded"),
+}
+
+
+class _OpenAI(Speaker):
+    def error(self, status: int = 500, message: str = "scripted") -> dict[str, Any]:
+        return error(message, *_TYPES.get(status, ("server_error", None)))
+
+
+@frozen
+class Chat(_OpenAI):
+    """Chat completions; the model asked for is repeated."""
+
+    dialect: ClassVar[str] = "openai.chat"
+
+    def asks(self, model: str, stream: bool) -> dict[str, Any]:
+        return {"model": model, "messages": [{"role": "user", "content": "Hello"}], "stream": stream}
+
+    def whole(self, request: Received) -> dict[str, Any]:
+        return completion(request.json["model"], self.text, self.tools)
+
+    def events(self, request: Received) -> Iterator[bytes]:
+        return chunks(request.json, self.text, self.tools)
+
+
+@frozen
+class Embeddings(_OpenAI):
+    """Embeddings: for each text its length and a half, as floats. They never stream."""
+
+    dialect: ClassVar[str] = "openai.embeddings"
+    op: ClassVar[Op] = "embed"
+
+    def asks(self, model: str, stream: bool) -> dict[str, Any]:
+        return {"model": model, "input": ["one", "three"]}
+
+    def whole(self, request: Received) -> dict[str, Any]:
+        asked = request.json
+        texts = [asked["input"]] if isinstance(asked["input"], str) else asked["input"]
+        return _embedded(asked["model"], [[float(len(text)), 0.5] for text in texts])
+
+    def events(self, request: Received) -> Iterator[bytes]:
+        raise AssertionError("embeddings do not stream")
 
 
 def chat(text: str = TEXT, tools: Sequence[Tool] = (), delay: float = 0.0) -> Script:
@@ -23,15 +71,7 @@ def chat(text: str = TEXT, tools: Sequence[Tool] = (), delay: float = 0.0) -> Sc
 
     `delay` is the pause between the events of a stream, in seconds.
     """
-
-    async def script(line: Line) -> None:
-        asked = line.request.json
-        if line.request.stream:
-            await stream(chunks(asked, text, tools), delay)(line)
-        else:
-            await answer(200, JSON, completion(asked["model"], text, tools))(line)
-
-    return script
+    return Chat(text, tools, delay).answer()
 
 
 def completion(model: str, text: str = TEXT, tools: Sequence[Tool] = ()) -> dict[str, Any]:
@@ -65,12 +105,14 @@ def embeddings(vectors: Sequence[Sequence[float]]) -> Script:
     """Answers embedding requests with these vectors, as floats."""
 
     async def script(line: Line) -> None:
-        data = [{"object": "embedding", "index": i, "embedding": list(vector)} for i, vector in enumerate(vectors)]
-        usage = {"prompt_tokens": 4, "total_tokens": 4}
-        body = {"object": "list", "data": data, "model": line.request.json["model"], "usage": usage}
-        await answer(200, JSON, body)(line)
+        await answer(200, JSON, _embedded(line.request.json["model"], vectors))(line)
 
     return script
+
+
+def _embedded(model: str, vectors: Sequence[Sequence[float]]) -> dict[str, Any]:
+    data = [{"object": "embedding", "index": i, "embedding": list(vector)} for i, vector in enumerate(vectors)]
+    return {"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": 4, "total_tokens": 4}}
 
 
 def _base(model: str, kind: str) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from attrs import frozen
 
 from llmrouter.types import Kind
 
+from .speaker import Speaker
 from .upstream_line import Line, Script
-from .upstream_openai import error
 from .upstream_scripts import JSON, answer
 
 HTML = {"content-type": "text/html; charset=utf-8"}
@@ -30,7 +30,7 @@ class Fault:
     final: bool = False  # the request itself is at fault: another upstream is not asked
 
 
-def statuses() -> Iterator[Fault]:
+def statuses(speaker: Speaker) -> Iterator[Fault]:
     """A refusal by status, with and without a body that says why."""
     table: Mapping[int, tuple[Kind, ...]] = {
         401: ("auth",),
@@ -44,18 +44,16 @@ def statuses() -> Iterator[Fault]:
         529: ("overloaded",),
     }
     for status, kinds in table.items():
-        yield Fault(f"status_{status}", answer(status, JSON, error()), kinds)
+        yield Fault(f"status_{status}", speaker.refuse(status), kinds)
     yield Fault("status_500_html", answer(500, HTML, PAGE), ("server_error",))
     yield Fault("status_500_empty", answer(500, {}), ("server_error",))
-    yield Fault("status_400", answer(400, JSON, _invalid()), ("invalid_request",), final=True)
-    yield Fault("status_413", answer(413, JSON, error()), ("context_length", "invalid_request"), final=True)
+    yield Fault(
+        "status_400", speaker.refuse(400, "'temperature' must be at most 2"), ("invalid_request",), final=True
+    )
+    yield Fault("status_413", speaker.refuse(413), ("context_length", "invalid_request"), final=True)
 
 
-def _invalid() -> dict[str, object]:
-    return error("'temperature' must be at most 2", "invalid_request_error", "invalid_value")
-
-
-def limits() -> Iterator[Fault]:
+def limits(speaker: Speaker) -> Iterator[Fault]:
     """A 429 with a hint in each of the forms that are seen, and with none."""
     soon: tuple[Kind, ...] = ("rate_limited",)
     later: tuple[Kind, ...] = ("quota_exhausted", "rate_limited")
@@ -70,16 +68,19 @@ def limits() -> Iterator[Fault]:
         "hours": ({"retry-after": "7200"}, later),
         "year": ({"retry-after": "31536000"}, later),
     }
-    body = error("Rate limit reached", "requests", "rate_limit_exceeded")
     for name, (headers, kinds) in forms.items():
-        yield Fault(f"status_429_{name}", answer(429, {**JSON, **headers}, body), kinds)
-    yield Fault("status_429_date", _dated(body), soon)
+        yield Fault(f"status_429_{name}", _limited(speaker, headers), kinds)
+    yield Fault("status_429_date", _dated(speaker), soon)
 
 
-def _dated(body: Mapping[str, object]) -> Script:
+def _limited(speaker: Speaker, headers: Mapping[str, str]) -> Script:
+    return speaker.refuse(429, "Rate limit reached", {**JSON, **headers})
+
+
+def _dated(speaker: Speaker) -> Script:
     """A hint as an HTTP date, 30 seconds from now."""
 
     async def script(line: Line) -> None:
-        await answer(429, {**JSON, "retry-after": formatdate(time() + 30, usegmt=True)}, body)(line)
+        await _limited(speaker, {"retry-after": formatdate(time() + 30, usegmt=True)})(line)
 
     return script

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -16,15 +16,12 @@ from llmrouter_provider_openai.provider import OpenAIProvider
 from llmrouter.errors import LLMRouterError
 from llmrouter.http import open_transport
 from llmrouter.plugins import Plugins
-from llmrouter.protocols import ListsModels, ProviderType
+from llmrouter.protocols import ListsModels
 from llmrouter.provider import AccountSettings, MockTransport, Request, Response, Secret
 from llmrouter.testing import run
 from llmrouter.testing.context import FakeContext
-from llmrouter.testing.provider import ProviderContract
-from llmrouter.testing.upstream import Upstream
-from llmrouter.testing.upstream_line import Line, Script
-from llmrouter.testing.upstream_openai import chat, embeddings
-from llmrouter.testing.upstream_scripts import answer
+from llmrouter.testing.provider_http import HTTPProviderContract
+from llmrouter.testing.upstream_openai import Chat, Embeddings
 from llmrouter.types import Call, Op, Wire
 
 CASSETTES = Path(__file__).with_name("cassettes")
@@ -49,47 +46,18 @@ def call(
 ASKED: Mapping[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
-@asynccontextmanager
-async def running(script: Script, kind: Any = "aiohttp", there: bool = True) -> AsyncIterator[OpenAIProvider]:
-    """A provider over real sockets, and the upstream it talks to."""
-    with Upstream(script) as upstream:
-        if not there:
-            upstream.refuse()
-        async with open_transport(connect=5, limit=None, kind=kind) as transport:
-            yield build(settings(base_url=upstream.base_url), FakeContext("up", transport=transport))
-
-
-async def listing(line: Line) -> None:
-    if line.request.path == "/v1/models":
-        return await answer(body={"object": "list", "data": [{"id": "m", "max_model_len": 9}]})(line)
-    return await chat(delay=0.002)(line)
-
-
-class TestOverAiohttp(ProviderContract):
-    assert isinstance(DESCRIPTOR, ProviderType)
+class TestOverAiohttp(HTTPProviderContract):
     descriptor = DESCRIPTOR
-    secrets = (KEY,)
-    execute = staticmethod(asyncio.run)
-    kind = "aiohttp"
-
-    def config(self) -> OpenAISettings:
-        return settings()
-
-    def provider(self) -> Any:
-        return running(listing, self.kind)
-
-    def call(self, stream: bool) -> Call:
-        return call(settings(), {**ASKED, "stream": stream})
-
-    def scripted(self, status: int, headers: Mapping[str, str], body: bytes) -> Any:
-        return running(answer(status, headers, body), self.kind)
-
-    def unreachable(self) -> Any:
-        return running(listing, self.kind, there=False)
+    speaker = Chat()
+    entry = MappingProxyType({"profile": "custom"})
 
 
 class TestOverHttpx(TestOverAiohttp):
-    kind = "httpx"
+    client = "httpx"
+
+
+class TestEmbeddings(TestOverAiohttp):
+    speaker = Embeddings()
 
 
 def mocked(config: OpenAISettings, seen: list[Request], answer: Response | None = None) -> OpenAIProvider:
@@ -139,16 +107,6 @@ def test_a_profile_bends_the_body_and_adds_its_headers() -> None:
     assert msgspec.json.decode(request.read()) == {**ASKED, "max_tokens": 5}
     assert (request.headers["x-team"], request.headers["authorization"]) == ("blue", f"Bearer {KEY}")
     assert str(request.url) == "http://up.example/chat/completions"
-
-
-def test_embeddings_come_through() -> None:
-    async def main() -> Any:
-        async with running(embeddings([[0.5, 1.0]])) as provider:
-            body = {"model": "m", "input": "hi"}
-            reply = await provider.send(call(settings(), body, "embed", "openai.embeddings"))
-            return msgspec.json.decode(b"".join([chunk async for chunk in reply.chunks()]))
-
-    assert asyncio.run(main())["data"][0]["embedding"] == [0.5, 1.0]
 
 
 # --- lists of models
