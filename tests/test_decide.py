@@ -106,6 +106,30 @@ def test_an_endpoint_of_another_operation_is_rejected() -> None:
     assert decision.rejected[0].reason == "ability"
 
 
+def test_a_window_is_for_each_of_many_texts() -> None:
+    narrow = endpoint("a/m", Card(window=1_000), "openai.embeddings")
+    many = facts(op="embed", wire=Wire("openai.embeddings", False), input_tokens=50_000)
+    assert planned(decided(many, tiers([narrow]))) == ["a/m"]
+
+
+def test_token_ids_are_for_models_that_are_not_known_to_want_texts() -> None:
+    texts = endpoint("a/m", Card(abilities=frozenset()), "openai.embeddings")
+    ids = endpoint("b/m", Card(abilities=frozenset({"token_ids"})), "openai.embeddings")
+    given = facts(op="embed", wire=Wire("openai.embeddings", False), needs=frozenset({"token_ids"}))
+    decision = decided(given, tiers([texts, ids]))
+    assert planned(decision) == ["b/m"]
+    assert [(one.endpoint, one.reason, one.detail) for one in decision.rejected] == [
+        ("a/m", "ability", "token_ids")
+    ]
+
+
+@pytest.mark.parametrize(("op", "dialect"), [("embed", "openai.embeddings"), ("rerank", "rerank")])
+def test_a_fallback_to_another_model_is_none_for_embeddings_and_rankings(op: str, dialect: str) -> None:
+    first, other = endpoint("a/m", dialect=dialect), endpoint("b/n", dialect=dialect)
+    decision = decided(facts(op=op, wire=Wire(dialect, False)), tiers([first], [other]))
+    assert planned(decision) == ["a/m"]
+
+
 def test_embeddings_of_different_models_never_stand_in_for_each_other() -> None:
     embed = Wire("openai.embeddings", False)
     same, other = endpoint("b/org/m", dialect=embed.dialect), endpoint("c/n", dialect=embed.dialect)

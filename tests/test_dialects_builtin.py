@@ -3,18 +3,20 @@ from __future__ import annotations
 import pytest
 
 from llmrouter import dialects
-from llmrouter.dialects import Chat, Completions, Embeddings, parse
+from llmrouter.dialects import Chat, Completions, Embeddings, Rerank, parse
 from llmrouter.protocols import Dialect, Reader, Writer
-from llmrouter.types import Conversation, Inputs, Message, Payload, Request, Text, Trouble
+from llmrouter.types import Conversation, Documents, Inputs, Message, Payload, Request, Text, Trouble
 
 CHAT: Dialect = Chat()
 COMPLETIONS: Dialect = Completions()
 EMBEDDINGS: Dialect = Embeddings()
+RERANK: Dialect = Rerank()
 
 BODIES = {
     "openai.chat": b'{"model":"m","messages":[{"role":"user","content":"hi"}]}',
     "openai.completions": b'{"model":"m","prompt":"hi"}',
     "openai.embeddings": b'{"model":"m","input":"hi"}',
+    "rerank": b'{"model":"m","query":"hi","documents":["a"]}',
 }
 
 
@@ -23,15 +25,22 @@ def test_the_names_that_are_exported_are_there() -> None:
     assert all(hasattr(dialects, name) for name in dialects.__all__)
 
 
-def test_the_core_speaks_three_dialects_on_paths_of_their_own() -> None:
+def test_the_core_speaks_its_dialects_on_paths_of_their_own() -> None:
     found = dialects.builtin()
     assert [one.name for one in found] == list(BODIES)
     paths = {path: op for one in found for path, op in one.paths.items()}
-    assert paths == {"/v1/chat/completions": "chat", "/v1/completions": "chat", "/v1/embeddings": "embed"}
+    assert paths == {
+        "/v1/chat/completions": "chat",
+        "/v1/completions": "chat",
+        "/v1/embeddings": "embed",
+        "/v1/rerank": "rerank",
+        "/v2/rerank": "rerank",
+        "/rerank": "rerank",
+    }
     assert all(op in one.ops for one in found for op in one.paths.values())
 
 
-@pytest.mark.parametrize("dialect", [CHAT, COMPLETIONS, EMBEDDINGS], ids=lambda one: one.name)
+@pytest.mark.parametrize("dialect", [CHAT, COMPLETIONS, EMBEDDINGS, RERANK], ids=lambda one: one.name)
 def test_every_dialect_does_all_that_the_protocol_asks(dialect: Dialect) -> None:
     (op,) = dialect.ops
     fields = parse(BODIES[dialect.name])
@@ -41,7 +50,11 @@ def test_every_dialect_does_all_that_the_protocol_asks(dialect: Dialect) -> None
     )  # fmt: skip
     assert facts.needs <= dialect.expresses
     payload: Payload = dialect.decode(op, fields)
-    said = {"chat": Conversation(messages=(Message("user", (Text("hi"),)),)), "embed": Inputs(("hi",))}
+    said = {
+        "chat": Conversation(messages=(Message("user", (Text("hi"),)),)),
+        "embed": Inputs(("hi",)),
+        "rerank": Documents("hi", ("a",)),
+    }
     assert payload == said[op]
     assert not dialect.encode(op, payload).dropped
     assert dialects.get(dialect.aim(fields, "other", False), "model") == "other"

@@ -197,3 +197,19 @@ def test_errors_have_the_envelope_of_the_api() -> None:
 
 def test_facts_are_data() -> None:
     assert msgspec.json.decode(msgspec.json.encode(facts()), type=Facts) == facts()
+
+
+def test_a_usage_without_prompt_tokens_gets_them_and_nothing_else_is_touched() -> None:
+    raw = body([1.0], usage={"total_tokens": 4}, extra=[1.00])
+    writer = EMBED.writer(request())
+    writer.write(Frame(Wire("openai.embeddings", False), raw, read(raw)), True)
+    assert json.loads(writer.end()) == json.loads(raw) | {"usage": {"prompt_tokens": 4, "total_tokens": 4}}
+    CreateEmbeddingResponse.model_validate_json(writer.end(), strict=True)
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": 4, "total_tokens": 4}, {"total_tokens": 0}, None])
+def test_any_other_usage_goes_on_as_it_came(usage: Any) -> None:
+    raw = body([1.0], usage=usage)
+    writer = EMBED.writer(request())
+    writer.write(Frame(Wire("openai.embeddings", False), raw, read(raw)), True)
+    assert writer.end() == raw

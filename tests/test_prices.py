@@ -47,3 +47,8 @@ def test_every_bucket_of_usage_has_its_own_price() -> None:
 def test_cached_tokens_cost_what_input_costs_where_no_price_is_known() -> None:
     usage = Usage(cache_read=1_000_000, cache_write=1_000_000)
     assert cost(Price(input=3.0, output=0.0), usage) == pytest.approx(6.0)
+
+
+def test_searches_are_billed_each() -> None:
+    price = Price(input=0, output=0, request=0.002)
+    assert [cost(price, Usage(searches=count)) for count in (0, 1, 3)] == pytest.approx([0.002, 0.002, 0.006])

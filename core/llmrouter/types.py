@@ -238,6 +238,7 @@ class Usage(Value, frozen=True, kw_only=True):
     cache_write_1h: int = 0
     output: int = 0
     reasoning: int = 0
+    searches: int = 0  # billed ones, each at the price of a request
     cost: float | None = None
 
     @property

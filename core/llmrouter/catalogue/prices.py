@@ -39,4 +39,4 @@ def cost(price: Price | None, usage: Usage) -> float | None:
         + usage.cache_write_1h * hour
         + usage.completion * price.output
     )
-    return tokens / MILLION + price.request
+    return tokens / MILLION + price.request * (usage.searches or 1)

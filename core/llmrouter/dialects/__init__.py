@@ -14,6 +14,7 @@ from .openai_chat import Chat
 from .openai_completions import Completions
 from .openai_embeddings import Embeddings
 from .reader import AnswerReader, Meaning
+from .rerank import Rerank
 
 __all__ = [
     "AnswerReader",
@@ -22,6 +23,7 @@ __all__ = [
     "Embeddings",
     "Fold",
     "Meaning",
+    "Rerank",
     "builtin",
     "dumps",
     "get",
@@ -34,4 +36,4 @@ __all__ = [
 
 def builtin() -> tuple[Dialect, ...]:
     """The dialects of the core; plugins hand their own over with their provider."""
-    return (Chat(), Completions(), Embeddings())
+    return (Chat(), Completions(), Embeddings(), Rerank())

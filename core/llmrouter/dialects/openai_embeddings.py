@@ -35,7 +35,7 @@ from llmrouter.types import (
 
 from . import hints
 from .checks import Kinds, check_kinds, require, values, whole
-from .common import decode, dumps, get, loads, raw
+from .common import decode, dumps, get, join, loads, parse, raw
 from .errors import envelope
 from .openai_answers import explains
 from .openai_inputs import count_tokens, read_inputs
@@ -53,6 +53,7 @@ KINDS: Mapping[str, Kinds] = {
 
 LARGE = frozenset({"input"})
 _ELSEWHERE = frozenset({"model", "input", hints.FIELD})
+_PROMPT, _EDGE = b'"prompt_tokens"', 400
 
 
 class Embeddings:
@@ -189,15 +190,27 @@ class EmbeddingsWriter:
         return dumps(envelope(trouble))
 
     def end(self) -> bytes:
+        tokens = self._usage.prompt
         if self._raw:
-            return self._raw
-        tokens = self._usage.input + self._usage.cache_read
+            return self._raw if not tokens or _tells_prompt(self._raw) else _with_prompt(self._raw, tokens)
         data = [
             {"object": "embedding", "index": at, "embedding": pack(vector) if self._base64 else list(vector)}
             for at, vector in enumerate(self._vectors)
         ]
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return dumps({"object": "list", "data": data, "model": self._model, "usage": usage})
+
+
+def _tells_prompt(body: bytes) -> bool:
+    """Whether the usage has what SDKs look up. It stands before the vectors or behind them, which are long."""
+    return _PROMPT in body[:_EDGE] or _PROMPT in body[-_EDGE:]
+
+
+def _with_prompt(body: bytes, tokens: int) -> bytes:
+    """The same answer with `prompt_tokens`, for vendors who tell the total alone; every other field as it came."""
+    fields = parse(body)
+    usage = get(fields, "usage")
+    return join(fields | {"usage": raw({"prompt_tokens": tokens} | usage)})
 
 
 def floats(vector: Any) -> list[float]:

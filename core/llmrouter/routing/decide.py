@@ -10,11 +10,11 @@ from attrs import frozen
 from llmrouter.catalogue.names import Expansion, Place
 from llmrouter.catalogue.prices import expected_cost
 from llmrouter.protocols import Dialect, Policy
-from llmrouter.types import Candidate, Decision, Endpoint, Facts, Hold, Op, Ranked, Rejected, Wire
+from llmrouter.types import Candidate, Card, Decision, Endpoint, Facts, Hold, Op, Ranked, Rejected, Wire
 
 from .reasons import LIMITS
 
-ABILITIES = frozenset({"tools", "vision", "json_schema", "audio", "audio_out", "files"})
+ABILITIES = frozenset({"tools", "vision", "json_schema", "audio", "audio_out", "files", "token_ids"})
 """Needs that are a model's to meet; the others are the wire's."""
 UNTRANSLATED = frozenset({"n", "logprobs", "audio_out"})
 """Needs whose answers no events tell: met in the client's own dialect only."""
@@ -106,11 +106,18 @@ def _unfit(
         missing |= facts.needs - (dialects[wire.dialect].expresses - UNTRANSLATED)
     if missing:
         return Rejected(endpoint.id, "ability", ", ".join(sorted(missing)))
-    if card.window is not None and facts.input_tokens + (facts.max_output or 0) > card.window:
+    if _overflows(facts, card):
         return Rejected(endpoint.id, "context", f"{card.window} tokens")
     if facts.op in ONE_MODEL_OPS and _family(endpoint) != model:
         return Rejected(endpoint.id, "policy", f"answers of {model} and of this model do not mix")
     return _too_dear(facts, endpoint)
+
+
+def _overflows(facts: Facts, card: Card) -> bool:
+    """Whether the request is longer than the window. Of many texts to embed or rank each has it for itself."""
+    if card.window is None or facts.op in ONE_MODEL_OPS:
+        return False
+    return facts.input_tokens + (facts.max_output or 0) > card.window
 
 
 def _too_dear(facts: Facts, endpoint: Endpoint) -> Rejected | None:
