@@ -151,7 +151,7 @@ def test_what_it_cost_and_took_is_read_wherever_it_stands() -> None:
     ("body", "malformed"),
     [
         ({"detail": "no"}, False), ({"error": {"message": "no"}}, False), ({"message": "no", "id": "1"}, False),
-        ({"results": [{"index": "a"}]}, True), 
+        ({"results": [{"index": "a"}]}, True),
         ({"data": [{"index": -1, "relevance_score": 1}]}, True), ({"choices": []}, True), ([], True),
     ],
 )  # fmt: skip

@@ -48,6 +48,16 @@ def same_body(recorded: bytes, got: bytes) -> list[str]:
     return [f"{name}: {_short(before.get(name))} became {_short(after.get(name))}" for name in names]
 
 
+def with_prompt_tokens(body: bytes) -> bytes:
+    """What a client gets of embeddings whose vendor tells the total alone: SDKs look for the prompt's tokens."""
+    fields = opened(body)
+    usage = json.loads(fields.get("usage", b"{}"))
+    if "prompt_tokens" in usage or not usage.get("total_tokens"):
+        return body
+    told = {"prompt_tokens": usage["total_tokens"]} | usage
+    return msgspec.json.encode(_open.decode(body) | {"usage": msgspec.Raw(msgspec.json.encode(told))})
+
+
 def same_stream(recorded: bytes, got: bytes, usage_asked: bool) -> list[str]:
     """What differs between two streams beyond `model`, the end mark, comments, and usage nobody asked for."""
     expected = [block for block in blocks(recorded) if usage_asked or not _only_usage(block)]

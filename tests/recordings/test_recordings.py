@@ -14,7 +14,7 @@ from llmrouter.testing.upstream import Received
 from llmrouter.types import Fault, Finish, Spent, Text
 from tests.calling import Answer
 
-from .comparing import changes, opened, same_body, same_stream, text_of, tokens_of
+from .comparing import changes, opened, same_body, same_stream, text_of, tokens_of, with_prompt_tokens
 from .deviations import deviations
 from .library import Exchange, exchanges, require
 from .replaying import Carried, Stage, stage
@@ -190,7 +190,8 @@ def _answer(exchange: Exchange, got: Answer) -> list[str]:
         if name.startswith("x-ratelimit-") and got.headers.get(name) != value
     ]
     if not exchange.stream:
-        return problems + same_body(exchange.body, got.body)
+        recorded = with_prompt_tokens(exchange.body) if exchange.endpoint == "embeddings" else exchange.body
+        return problems + same_body(recorded, got.body)
     options = exchange.asked.get("stream_options") or {}
     problems += same_stream(exchange.body, got.body, bool(options.get("include_usage")))
     return problems + ([] if got.data[-1:] == ["[DONE]"] else ["no end mark"])

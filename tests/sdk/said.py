@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define, field
 
-from tests.recordings.comparing import blocks, data_of
+from tests.recordings.comparing import blocks, data_of, with_prompt_tokens
 from tests.recordings.library import Exchange
 
 Body = dict[str, Any]
@@ -63,8 +63,9 @@ def recorded(exchange: Exchange) -> list[Body]:
     """The recorded body, or the chunks, with vectors as floats."""
     if exchange.stream and exchange.status == 200:
         return [json.loads(data_of(block.split(b"\n"))) for block in blocks(exchange.body)]
-    body: Body = json.loads(exchange.body)
-    return [_decoded(body) if exchange.endpoint == "embeddings" and exchange.status < 400 else body]
+    good = exchange.endpoint == "embeddings" and exchange.status < 400
+    body: Body = json.loads(with_prompt_tokens(exchange.body) if good else exchange.body)
+    return [_decoded(body) if good else body]
 
 
 def expected(exchange: Exchange) -> list[Body]:
