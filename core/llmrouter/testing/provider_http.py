@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 import pytest
+from attrs import evolve
 
 from llmrouter.dialects import builtin
 from llmrouter.http import open_transport
@@ -31,6 +32,7 @@ from .upstream_line import Received, Script
 from .upstream_scripts import JSON, answer, chosen
 
 KEY = "topsecret-0123456789"
+PAUSE = 0.002  # seconds between the events of a stream
 
 
 class HTTPProviderContract(ProviderContract):
@@ -77,7 +79,8 @@ class HTTPProviderContract(ProviderContract):
 
     def upstream(self) -> Script:
         """Answers everything well: what was asked, and the list of models."""
-        listing, speaking = answer(200, JSON, self.listed), self.speaker.answer()
+        apart = evolve(self.speaker, delay=self.speaker.delay or PAUSE)  # or a stream may arrive in one piece
+        listing, speaking = answer(200, JSON, self.listed), apart.answer()
         return chosen(lambda request: listing if request.method == "GET" else speaking)
 
     def scripted(self, status: int, headers: Mapping[str, str], body: bytes) -> Any:

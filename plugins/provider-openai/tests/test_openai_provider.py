@@ -87,6 +87,7 @@ def test_the_plugin_is_found_by_its_entry_point() -> None:
         ("chat", "openai.chat", "/v1/chat/completions"),
         ("chat", "openai.completions", "/v1/completions"),
         ("embed", "openai.embeddings", "/v1/embeddings"),
+        ("rerank", "rerank", "/v1/rerank"),
     ],
 )
 def test_the_dialect_decides_the_path(op: Op, dialect: str, path: str) -> None:

@@ -20,8 +20,10 @@ PATHS: Mapping[str, str] = {
     "openai.chat": "/chat/completions",
     "openai.completions": "/completions",
     "openai.embeddings": "/embeddings",
+    "rerank": "/rerank",
 }
-
+ABOUT_TEXT = ("openai.chat", "openai.completions")
+"""What a model speaks where its description names nothing else."""
 
 Words = frozenset[str]
 
@@ -105,7 +107,7 @@ class Profile:
         known = self.models.get(model)
         if known is None:
             return self.dialects
-        return known.dialects or tuple(one for one in self.dialects if one != "openai.embeddings")
+        return known.dialects or tuple(one for one in self.dialects if one in ABOUT_TEXT)
 
     def card(self, model: str) -> Card:
         known = self.models.get(model)
