@@ -67,6 +67,30 @@ OPENAI = Family(
         ("gemini", "models"): "Gemini's own list",
         ("huggingface", "models"): "a page of the hub, not the inference API",
         ("ollama", "embeddings"): "Ollama's own embeddings",
+        ("voyage", "embeddings"): "Voyage's own words",
         ("writer", "completions"): "Writer's own stream",
     },
 )
+
+
+def _rerank_entry(exchange: Exchange, address: str) -> Mapping[str, Any]:
+    if exchange.provider != "voyage":
+        return _openai_entry(exchange, address)
+    return {"plugin": "voyage", "base_url": f"{address}/v1", "api_key": KEY}
+
+
+RERANK = Family(
+    name="rerank",
+    surfaces={
+        "rerank": Surface(dialect="rerank", op="rerank", path="/v1/rerank", suffix="/rerank"),
+        "embeddings": Surface(dialect="openai.embeddings", op="embed", path="/v1/embeddings", suffix="/embeddings"),
+    },
+    entry=_rerank_entry,
+    only=frozenset({"cohere", "llamacpp", "openrouter", "together", "voyage"}),
+    foreign={
+        ("cohere", "embeddings"): "Cohere's own embeddings",
+        ("llamacpp", "embeddings"): "OpenAI's words",
+        ("openrouter", "embeddings"): "OpenAI's words",
+    },
+)
+"""Rankings of everybody, and the embeddings of the one vendor that has both and words of its own for them."""

@@ -23,8 +23,7 @@ pytestmark = pytest.mark.recordings
 
 FAMILY = (
     "alibaba", "azure", "cerebras", "cloudflare", "crusoe", "deepseek", "gemini", "groq", "huggingface", "llamacpp",
-    "mistral", "moonshot", "ollama", "openai", "openrouter", "perplexity", "snowflake", "together", "voyage", "xai",
-    "zai",
+    "mistral", "moonshot", "ollama", "openai", "openrouter", "perplexity", "snowflake", "together", "xai", "zai",
 )  # fmt: skip
 MOST_SKIPPED = 0.02
 RIGHT: Mapping[int, tuple[int, ...]] = {
