@@ -8,6 +8,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+import msgspec
 from attrs import frozen
 
 Change = tuple[bytes | None, bytes | None]
@@ -52,10 +53,22 @@ class Deviations:
         bent = {**message, "role": self.bend.roles.get(message.get("role"), message.get("role"))}
         if self.bend.strip_nulls:
             bent = {name: value for name, value in bent.items() if value is not None}
+        if (kept := self.bend.message_keep.get(bent.get("role"))) is not None:
+            bent = {name: value for name, value in bent.items() if name in kept}
+        if self.bend.call_ids:
+            bent = self._with_short_ids(bent)
         content = bent.get("content")
         if self.bend.flatten and isinstance(content, list) and all(part.get("type") == "text" for part in content):
             bent["content"] = "".join(part["text"] for part in content)
         return bent
+
+    def _with_short_ids(self, message: dict[str, Any]) -> dict[str, Any]:
+        """As the adapter changes them: a test of its own says that they fit and belong together."""
+        raw: dict[str, msgspec.Raw] = {
+            name: msgspec.Raw(json.dumps(value).encode()) for name, value in message.items()
+        }
+        import_module("llmrouter_provider_openai.bending").refit(raw, self.bend.call_ids)
+        return {name: json.loads(bytes(value)) for name, value in raw.items()}
 
     def _tool(self, tool: dict[str, Any]) -> dict[str, Any]:
         function = tool.get("function")

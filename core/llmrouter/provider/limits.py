@@ -61,7 +61,11 @@ FAMILIES: Mapping[str, tuple[LimitHeaders, ...]] = {
         for unit in ("requests", "tokens")
         for window in ("minute", "hour", "day")
     ),
-    "mistral": (_family("requests", "minute", "-req-minute"), _family("tokens", "minute", "-tokens-minute")),
+    "mistral": (
+        _family("requests", "minute", "-req-minute"),
+        _family("tokens", "minute", "-tokens-minute"),
+        _family("tokens", "month", "-tokens-month"),
+    ),
     "together": (_family("requests", "1s", ""), _family("tokens", "1s", "", "x-tokenlimit")),
     "plain": (_family("requests", "minute", ""),),
     "anthropic": (

@@ -16,6 +16,8 @@ EVERYTHING = Bend(
     drop=frozenset({"user"}),
     keep=frozenset({"model", "messages", "tools", "tool_choice", "max_tokens"}),
     roles={"developer": "system"},
+    message_keep={"assistant": {"role", "content", "tool_calls"}},
+    call_ids=9,
     tool_choice={"required": "any", "named": None},
     tool_strip=frozenset({"strict"}),
     flatten=True,
@@ -99,6 +101,28 @@ def test_nulls_of_a_message_go_but_for_its_content() -> None:
     assert bend(body, strip_nulls=True) == '{"messages":[{"role":"assistant","content":null,"tool_calls":[]}]}'
 
 
+def test_fields_of_messages_are_kept_by_the_vendors_name_of_their_role() -> None:
+    body = '{"messages":[{"role":"developer","content":"a","name":"n"},{"role":"user","name":"n"}]}'
+    assert bend(body, roles={"developer": "system"}, message_keep={"system": ["role", "content"]}) == (
+        '{"messages":[{"role":"system","content":"a"},{"role":"user","name":"n"}]}'
+    )
+
+
+def test_ids_of_calls_are_made_to_fit_and_still_belong_together() -> None:
+    call = '{"id":"%s","type":"function","function":{"name":"f"}}'
+    body = '{"messages":[{"tool_calls":[%s,%s]},{"tool_call_id":"%s"},{"tool_call_id":"%s"}]}'
+    long, short = "call_0123456789", "aB3dE6gH9"
+    bent = msgspec.json.decode(bend(body % (call % long, call % short, long, short), call_ids=9))["messages"]
+    first, second = [one["id"] for one in bent[0]["tool_calls"]]
+    assert (first.isalnum(), len(first), second) == (True, 9, short)
+    assert [one["tool_call_id"] for one in bent[1:]] == [first, second]
+
+
+def test_ids_that_fit_keep_the_bytes_of_their_messages() -> None:
+    body = '{"messages":[{"tool_calls": [ {"id": "aB3dE6gH9"} ]},{"tool_call_id":"aB3dE6gH9"},{"tool_calls":1}]}'
+    assert bend(body, call_ids=9) == body
+
+
 @pytest.mark.parametrize(
     ("choice", "becomes"),
     [
@@ -127,7 +151,12 @@ _values = st.recursive(
     st.none() | st.booleans() | st.integers(-100, 100) | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["role", "content", "type", "text", "function", "strict"]), inner)
+        | st.dictionaries(
+            st.sampled_from(
+                ["role", "content", "type", "text", "function", "strict", "id", "tool_calls", "tool_call_id"]
+            ),
+            inner,
+        )
     ),
     max_leaves=8,
 )

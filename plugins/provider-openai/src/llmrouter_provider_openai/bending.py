@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -61,7 +62,7 @@ def _choose(fields: Fields, choices: Mapping[str, str | None]) -> None:
 def _is_touched(name: str, bend: Bend) -> bool:
     if name == "tools":
         return bool(bend.tool_strip)
-    return bool(bend.roles or bend.flatten or bend.strip_nulls)
+    return bool(bend.roles or bend.flatten or bend.strip_nulls or bend.message_keep or bend.call_ids)
 
 
 def _each(value: msgspec.Raw, bend: Bend, change: Any) -> msgspec.Raw:
@@ -80,10 +81,37 @@ def _message(message: Fields, bend: Bend) -> Fields:
         found = {name: value for name, value in found.items() if bytes(value) != b"null" or name == "content"}
     role = bytes(found.get("role", b"")).strip(b'"').decode("utf-8", "replace")
     if role in bend.roles:
-        found["role"] = msgspec.Raw(msgspec.json.encode(bend.roles[role]))
+        role = bend.roles[role]
+        found["role"] = msgspec.Raw(msgspec.json.encode(role))
+    if role in bend.message_keep:
+        found = {name: value for name, value in found.items() if name in bend.message_keep[role]}
+    if bend.call_ids:
+        refit(found, bend.call_ids)
     if bend.flatten and "content" in found:
         found["content"] = _flat(found["content"])
     return found
+
+
+def refit(message: Fields, length: int) -> None:
+    """Ids of calls that this vendor would refuse, in the call and in what came of it alike."""
+    if "tool_call_id" in message:
+        message["tool_call_id"] = _fitted(message["tool_call_id"], length)
+    if "tool_calls" in message:
+        try:
+            calls = _objects.decode(message["tool_calls"])
+        except msgspec.MsgspecError:
+            return
+        fitted = [{**call, "id": _fitted(call["id"], length)} if "id" in call else call for call in calls]
+        if fitted != calls:
+            message["tool_calls"] = msgspec.Raw(msgspec.json.encode(fitted))
+
+
+def _fitted(id: msgspec.Raw, length: int) -> msgspec.Raw:
+    """The same id, if it fits; else one made of it, always the same."""
+    plain = bytes(id).strip(b'"')
+    if len(plain) == length and plain.isalnum():
+        return id
+    return msgspec.Raw(b'"' + blake2b(plain, digest_size=16).hexdigest()[:length].encode() + b'"')
 
 
 def _flat(content: msgspec.Raw) -> msgspec.Raw:

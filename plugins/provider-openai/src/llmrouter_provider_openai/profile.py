@@ -36,6 +36,10 @@ def _words(value: Any) -> Words | None:
     return None if value is None else frozenset(value)
 
 
+def _by_role(value: Mapping[str, Iterable[str]]) -> Mapping[str, Words]:
+    return {role: frozenset(words) for role, words in value.items()}
+
+
 def _price(value: Any) -> Price | None:
     return None if value is None else Price(**value)
 
@@ -60,6 +64,8 @@ class Bend:
     drop: Words = field(default=frozenset(), converter=_set)
     keep: Words = field(default=frozenset(), converter=_set)  # of a chat; empty keeps all
     roles: Mapping[str, str] = field(factory=dict)
+    message_keep: Mapping[str, Words] = field(factory=dict, converter=_by_role)  # by the vendor's roles
+    call_ids: int | None = None  # the length of ids of tool calls, which have letters and digits only
     tool_choice: Mapping[str, str | None] = field(factory=dict)  # None leaves the field out
     tool_strip: Words = field(default=frozenset(), converter=_set)  # keys of a function's description
     flatten: bool = False  # a list of text parts becomes one text
