@@ -71,6 +71,7 @@ NUMBER = st.floats(0, 2, allow_nan=False)
 OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "temperature": NUMBER, "top_p": NUMBER, "presence_penalty": NUMBER, "frequency_penalty": NUMBER,
     "max_completion_tokens": st.integers(1, 999), "seed": st.integers(0, 9), "n": st.integers(1, 3),
+    "top_k": st.integers(1, 99),
     "logprobs": st.booleans(), "top_logprobs": st.integers(0, 5), "logit_bias": st.just({"5": -1}),
     "user": SOME, "metadata": st.dictionaries(NAMES, WORDS, max_size=2), "verbosity": st.just("low"),
     "service_tier": st.just("flex"), "reasoning_effort": st.sampled_from(["low", "high"]),
@@ -160,8 +161,8 @@ def test_allowed_tools_leave_those_tools() -> None:
 
 def test_what_a_conversation_cannot_say_is_kept_in_extra_and_reported() -> None:
     parts = [
-        {"type": "text", "text": "t", "cache_control": {"type": "ephemeral"}},
-        {"type": "input_audio", "input_audio": {"data": "A"}},
+        {"type": "text", "text": "t", "made_up": {"type": "ephemeral"}},
+        {"type": "video_url", "video_url": {"url": "A"}},
         {"type": "file", "file": {"file_id": "f"}},
     ]
     calls = [{"id": "c", "type": "custom", "custom": {"name": "c", "input": "x"}}]
@@ -174,8 +175,8 @@ def test_what_a_conversation_cannot_say_is_kept_in_extra_and_reported() -> None:
     found = decoded(messages=messages, tools=[custom, TOOL_F | {"x": 1}], tool_choice=choice, store=True)
     assert found.options["extra"] == {
         "messages[0].name": "bob",
-        "messages[0].content[0].cache_control": {"type": "ephemeral"},
-        "messages[0].content[1].input_audio": parts[1],
+        "messages[0].content[0].made_up": {"type": "ephemeral"},
+        "messages[0].content[1].video_url": parts[1],
         "messages[0].content[2].file": parts[2],
         "messages[1].tool_calls[0]": calls[0],
         "tools[0]": custom,
@@ -185,14 +186,14 @@ def test_what_a_conversation_cannot_say_is_kept_in_extra_and_reported() -> None:
     }
     encoded = CHAT.encode("chat", found)
     assert encoded.dropped == (
-        "messages.name", "messages.content.cache_control", "messages.content.input_audio", "messages.content.file",
+        "messages.name", "messages.content.made_up", "messages.content.video_url", "messages.content.file",
         "messages.tool_calls", "tools", "tools.x", "tool_choice",
     )  # fmt: skip
     assert said(encoded)["store"] is True
 
 
 def test_requests_that_differ_in_what_cannot_be_said_differ_as_conversations() -> None:
-    one, other = ({"type": "input_audio", "input_audio": {"data": data}} for data in "AB")
+    one, other = ({"type": "video_url", "video_url": {"url": data}} for data in "AB")
     assert decoded(messages=[USER | {"content": [one]}]) != decoded(messages=[USER | {"content": [other]}])
 
 
@@ -330,9 +331,9 @@ def test_outputs_become_messages_of_their_own_and_their_images_follow() -> None:
 
 
 def test_what_only_another_vendor_understands_is_reported() -> None:
-    found, dropped = written(Message("assistant", (Thought("t", "sig"), Text("x"))), top_k=5, budget_tokens=9)
+    found, dropped = written(Message("assistant", (Thought("t", "sig"), Text("x"))), budget_tokens=9)
     assert found == [{"role": "assistant", "content": "x", "reasoning_content": "t"}]
-    assert dropped == ("messages.thought.signature", "top_k", "budget_tokens")
+    assert dropped == ("messages.thought.signature", "budget_tokens")
     assert written(Message("user", (Thought("t"),))) == ([{"role": "user", "content": ""}], ("messages.thought",))
 
 

@@ -12,6 +12,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from llmrouter.dialects import Chat
 from llmrouter.dialects.common import dumps, parse
+from llmrouter.dialects.signatures import MARK
 from llmrouter.types import (
     Attempt,
     Begin,
@@ -96,6 +97,9 @@ ANSWER: list[Event] = [
     Spent(USAGE),
 ]
 
+SIGNED = {"type": "reasoning.text", "text": "hm", "signature": f"{MARK}{OTHER.dialect}#signature", "index": 0}
+THOUGHT = {"reasoning_content": "hm", "reasoning_details": [SIGNED]}
+
 
 # --- streams, encoded
 
@@ -107,7 +111,7 @@ def test_chunks_come_in_order_and_are_all_of_one_answer() -> None:
     }
     assert [one["choices"][0]["delta"] for one in found] == [
         {"role": "assistant", "content": ""},
-        {"reasoning_content": "hm"},
+        THOUGHT,
         {"content": "a"},
         {"content": "b"},
         {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}]},
@@ -258,7 +262,7 @@ def test_a_stream_is_folded_for_a_client_that_waits() -> None:
             "index": 0,
             "logprobs": None,
             "finish_reason": "tool_calls",
-            "message": {"role": "assistant", "content": "ab", "refusal": None, "reasoning_content": "hm"},
+            "message": {"role": "assistant", "content": "ab", "refusal": None} | THOUGHT,
         }
     ]
     assert (found["id"], found["created"], found["model"]) == ("id1", 1700000000, "served")

@@ -11,14 +11,16 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
+THOUGHT = "reasoning_content"
 Change = tuple[bytes | None, bytes | None]
 
 
 @frozen
 class Deviations:
-    """`bend` is the `request` part of a profile."""
+    """`bend` is the `request` part of a profile, `keeps` whether it wants the thoughts of earlier turns back."""
 
     bend: Any
+    keeps: bool = False
 
     def allows(self, name: str, stream: bool, changed: Mapping[str, Change]) -> bool:
         """Whether the change of a field is one that the router and this profile announce."""
@@ -30,7 +32,8 @@ class Deviations:
         if before is None:
             return any(to == name and changed.get(source, (None, None))[0] == after for source, to in self.renamed)
         if name == "messages":
-            return bool(_value(after) == [self._message(one) for one in _value(before)])
+            said, expected = _value(after), [self._message(one) for one in _value(before)]
+            return bool((_without_put_back(said, expected) if self.keeps else said) == expected)
         if name == "tools":
             return bool(_value(after) == [self._tool(one) for one in _value(before)])
         if name == "tool_choice":
@@ -53,6 +56,7 @@ class Deviations:
         bent = {**message, "role": self.bend.roles.get(message.get("role"), message.get("role"))}
         if self.bend.strip_nulls:
             bent = {name: value for name, value in bent.items() if value is not None}
+        bent = {name: value for name, value in bent.items() if name not in self.bend.message_strip}
         if (kept := self.bend.message_keep.get(bent.get("role"))) is not None:
             bent = {name: value for name, value in bent.items() if name in kept}
         if self.bend.call_ids:
@@ -94,7 +98,18 @@ def profile_of(provider: str) -> str:
 def deviations(provider: str) -> Deviations:
     """Those of a provider's own profile, or of the one for everybody else."""
     profile = import_module("llmrouter_provider_openai.profile").load(profile_of(provider))
-    return Deviations(profile.request)
+    return Deviations(profile.request, profile.keeps)
+
+
+def _without_put_back(after: list[dict[str, Any]], expected: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with the thoughts that were sent: only turns that called tools without any may have got some."""
+    found = []
+    for one, sent in zip(after, expected, strict=True):
+        if one.get("tool_calls") and not sent.get(THOUGHT):
+            kept = {name: value for name, value in one.items() if name != THOUGHT}
+            one = kept | {name: value for name, value in sent.items() if name == THOUGHT}
+        found.append(one)
+    return found
 
 
 def _value(raw: bytes | None) -> Any:

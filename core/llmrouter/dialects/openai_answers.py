@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmrouter.types import Begin, Event, Fault, Finish, Refusal, Spent, Text, Thought, ToolArgs, ToolStart
+from llmrouter.types import Begin, Event, Fault, Finish, Refusal, Spent, Text, ToolArgs, ToolStart
 
-from .common import decode, dumps, loads
+from .common import decode, loads
+from .openai_thoughts import as_text, google_signature, read_thinking, read_thoughts
 from .openai_usage import read_usage
 
 Reason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -52,6 +53,7 @@ class Called(msgspec.Struct, gc=False):
     id: str | int | None = None
     function: Function | None = None
     custom: Function | None = None
+    extra_content: Any = None
 
 
 class Said(msgspec.Struct, gc=False):
@@ -61,6 +63,8 @@ class Said(msgspec.Struct, gc=False):
     refusal: str | None = None
     reasoning_content: Any = None
     reasoning: Any = None
+    reasoning_details: Any = None
+    extra_content: Any = None
     tool_calls: list[Called] | None = None
     function_call: Function | None = None
     audio: Any = None
@@ -81,6 +85,7 @@ class Answer(msgspec.Struct, gc=False):
 
     id: Any = None
     model: Any = None
+    provider: Any = None
     object: Any = None
     choices: list[Choice] | None = None
     usage: Any = None
@@ -127,7 +132,8 @@ class AnswerMeaning:
         events: list[Event] = []
         if not self._begun and (answer.id or answer.choices):
             self._begun, self._calls.answer = True, str(answer.id or "")
-            events.append(Begin(self._calls.answer, str(answer.model or "")))
+            via = answer.provider if isinstance(answer.provider, str) else ""
+            events.append(Begin(self._calls.answer, str(answer.model or ""), via))
         usage = answer.usage
         for choice in answer.choices or ():
             self._choice(choice, data, events)
@@ -152,8 +158,8 @@ class AnswerMeaning:
             self._end(choice.finish_reason, index, data, events)
 
     def _said(self, said: Said, events: list[Event]) -> None:
-        if thought := said.reasoning_content or said.reasoning:
-            events.append(Thought(_text(thought)))
+        if (plain := said.reasoning_content or said.reasoning) or said.reasoning_details:
+            events.extend(read_thoughts(plain, said.reasoning_details))
         content = said.content
         if type(content) is str:
             if content:
@@ -163,6 +169,7 @@ class AnswerMeaning:
         if said.refusal:
             events.append(Refusal(said.refusal))
         if said.tool_calls:
+            self._calls.signature = google_signature(said.extra_content)
             for call in said.tool_calls:
                 events.extend(self._calls.read(call))
         if _calls_function(said):
@@ -193,6 +200,7 @@ class Calls:
     def __init__(self) -> None:
         self.answer = ""
         self.count = 0
+        self.signature = ""  # of the message, where older models sign that instead of its first call
         self._by_index: dict[int | str, tuple[str, str]] = {}  # index → id and name of the call
         self._latest: tuple[str, str] | None = None
 
@@ -203,12 +211,13 @@ class Calls:
         if known is None or (name and self._is_new(call, id, name, known)):
             known = (id or self._synthetic(), name)
             self.count += 1
-            yield ToolStart(*known)
+            yield ToolStart(*known, google_signature(call.extra_content) or self.signature)
+            self.signature = ""
         self._latest = known
         if call.index is not None:
             self._by_index[call.index] = known
         if arguments := said.arguments or said.input:
-            yield ToolArgs(known[0], _text(arguments))
+            yield ToolArgs(known[0], as_text(arguments))
 
     def _is_new(self, call: Called, id: str, name: str, known: tuple[str, str]) -> bool:
         """Some give every call the index 0, some give none, some repeat id and name with every fragment."""
@@ -250,7 +259,7 @@ def _calls_function(said: Said) -> bool:
 
 def _speaks(said: Said) -> bool:
     calls = said.tool_calls or _calls_function(said)
-    thoughts = said.reasoning_content or said.reasoning
+    thoughts = said.reasoning_content or said.reasoning or said.reasoning_details
     return bool(said.content or thoughts or calls or said.refusal or said.audio or said.images)
 
 
@@ -265,20 +274,10 @@ def _parts(content: Any) -> Iterator[Event]:
     """Content as a list: text, and thoughts that are lists of text themselves."""
     for part in content if isinstance(content, list) else (content,):
         if not isinstance(part, dict):
-            yield Text(_text(part))
+            yield Text(as_text(part))
         elif part.get("type") == "thinking":
-            yield Thought(_thinking(part.get("thinking")), _text(part.get("signature") or ""))
+            yield read_thinking(part)
         elif part.get("text"):
-            yield Text(_text(part["text"]))
+            yield Text(as_text(part["text"]))
         else:
             yield _MORE
-
-
-def _thinking(thoughts: Any) -> str:
-    if isinstance(thoughts, list):
-        return "".join([_text(one.get("text") or "") for one in thoughts if isinstance(one, dict)])
-    return _text(thoughts or "")
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else dumps(value).decode()

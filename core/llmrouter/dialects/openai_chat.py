@@ -6,7 +6,7 @@ byte but for what `aim` says; how it is translated stands in `openai_conversatio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from llmrouter.errors import InvalidRequest
 from llmrouter.types import Conversation, Encoded, Facts, Fields, Op, Payload, Request, Trouble, Wire
 
-from . import hints
+from . import hints, openai_memory
 from .checks import Kinds, check_kinds, kind, require, values, whole
 from .common import dumps, get, raw
 from .errors import envelope
@@ -22,10 +22,10 @@ from .noting import Noted
 from .openai_answers import AnswerMeaning
 from .openai_conversation import read_conversation, write_conversation
 from .openai_peek import peek
+from .openai_thoughts import NAME
 from .openai_writers import PlainWriter, StreamWriter
 from .reader import AnswerReader
 
-NAME = "openai.chat"
 MOST_CHOICES = 128
 
 KINDS: Mapping[str, Kinds] = {
@@ -64,8 +64,8 @@ class Chat:
     paths: Mapping[str, Op] = {"/v1/chat/completions": "chat"}
     expresses = frozenset(
         {
-            "tools", "custom_tools", "functions", "vision", "audio", "audio_out", "files", "remote_media",
-            "json_schema", "json_object", "logprobs", "n", "web_search",
+            "tools", "custom_tools", "functions", "vision", "audio", "audio_out", "files", "vendor_files",
+            "remote_media", "json_schema", "json_object", "logprobs", "n", "web_search",
         }
     )  # fmt: skip
 
@@ -100,7 +100,16 @@ class Chat:
         return write_conversation(payload)
 
     def aim(self, fields: Fields, model: str, stream: bool) -> Fields:
-        return aim(fields, model, stream)
+        aimed = aim(fields, model, stream)
+        if "messages" in fields:
+            aimed["messages"] = openai_memory.own(fields["messages"])
+        return aimed
+
+    def names(self, fields: Fields) -> Sequence[str]:
+        return openai_memory.names(fields)
+
+    def resolve(self, fields: Fields, found: Mapping[str, bytes]) -> Fields:
+        return openai_memory.resolve(fields, found)
 
     def reader(self, op: Op, stream: bool) -> AnswerReader:
         return AnswerReader(NAME, stream, Noted(NAME, AnswerMeaning()))

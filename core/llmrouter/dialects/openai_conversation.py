@@ -4,19 +4,21 @@ Options by their canonical names; `null` is the same as absent:
 
 | canonical | here |
 |---|---|
-| temperature, top_p, seed, presence_penalty, frequency_penalty, n, logprobs, top_logprobs, logit_bias, user, metadata, verbosity, service_tier | the same |
+| temperature, top_p, top_k, seed, presence_penalty, frequency_penalty, n, logprobs, top_logprobs, logit_bias, user, metadata, verbosity, service_tier | the same |
 | max_output | max_completion_tokens; read from max_tokens too |
 | stop | stop, always a list |
 | format | response_format: `{"type": "json_object"}`, or `{"type": "json_schema", name, schema, strict, description}` in one level |
-| effort | reasoning_effort |
+| effort | reasoning_effort; read from OpenRouter's `reasoning` and others' `thinking` too |
+| thinking_budget, thoughts | not written; read from those two |
 | parallel_tools | parallel_tool_calls |
 | cache_key | prompt_cache_key |
 | extra | what a conversation cannot say, by its place: `store`, `messages[2].name`, `tools[0]` |
 
 Reading and writing back gives the same fields but for: developer → system; max_tokens → max_completion_tokens;
-content of one text part → a string; `tool_choice: auto` → absent; allowed_tools → those tools and its mode;
-`response_format: text`, empty lists, and the choice and parallelism of no tools → absent; `reasoning` of a message → reasoning_content; whatever stands in
-`extra` inside messages and tools, which is reported as dropped.
+content of one text part → a string; the format of a sound and the name of a nameless file →
+those that are usual; `tool_choice: auto` → absent; allowed_tools → those tools and its mode;
+`response_format: text`, empty lists, and the choice and parallelism of no tools → absent; thoughts under other names → reasoning_content; cache marks, signatures of other
+dialects, and whatever stands in `extra` inside messages and tools, which are reported as dropped.
 """  # noqa: E501 - a table
 
 from __future__ import annotations
@@ -29,12 +31,13 @@ from llmrouter.types import Conversation, Encoded, Fields
 
 from .common import get, raw
 from .hints import FIELD
+from .openai_media import MARKS, cache_marks
 from .openai_messages import as_object, each, leave, read_messages, write_messages
-from .thinking import effort_of
+from .thinking import DYNAMIC, effort_of
 
 SAME = (
-    "temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "n", "logprobs", "top_logprobs",
-    "logit_bias", "user", "metadata", "verbosity", "service_tier",
+    "temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "n", "logprobs",
+    "top_logprobs", "logit_bias", "user", "metadata", "verbosity", "service_tier",
 )  # fmt: skip
 RENAMED: Mapping[str, str] = {
     "max_tokens": "max_output",
@@ -45,6 +48,7 @@ RENAMED: Mapping[str, str] = {
 } | {name: name for name in SAME}
 """Fields that are options as they stand."""
 
+_THINKING = frozenset({"reasoning", "thinking"})
 _WRITTEN = {canonical: name for name, canonical in RENAMED.items()} | {"stop": "stop"}
 _ELSEWHERE = frozenset({"messages", "tools", "tool_choice"})
 _SPECIAL = frozenset({"model", "stream", "stream_options", "stop", "response_format", FIELD})
@@ -67,7 +71,9 @@ def write_conversation(conversation: Conversation) -> Encoded:
     dropped: list[str] = []
     fields: Fields = {"messages": raw(write_messages(conversation.messages, dropped))}
     if conversation.tools:
-        fields["tools"] = raw([{"type": "function", "function": tool} for tool in conversation.tools])
+        fields["tools"] = raw(
+            [{"type": "function", "function": _unmarked(tool, dropped)} for tool in conversation.tools]
+        )
         if conversation.tool_choice != "auto":
             fields["tool_choice"] = raw(_written_choice(conversation.tool_choice))
     fields |= write_options(conversation.options, dropped)
@@ -86,6 +92,8 @@ def read_options(fields: Fields, extra: dict[str, Any], elsewhere: frozenset[str
             continue
         if name in RENAMED:
             options[RENAMED[name]] = value
+        elif name in _THINKING and isinstance(value, dict):
+            options = _thinking(value) | options
         else:
             extra[name] = value
     if stop := get(fields, "stop"):
@@ -120,15 +128,39 @@ def _format(wire: Any) -> dict[str, Any] | None:
     return {"type": "json_schema", **as_object(said.get("json_schema"), "response_format.json_schema")}
 
 
+def _thinking(said: Mapping[str, Any]) -> dict[str, Any]:
+    """`{type, budget_tokens}`, or OpenRouter's `{enabled, effort, max_tokens, exclude}`."""
+    options: dict[str, Any] = {}
+    budget = said.get("budget_tokens") or said.get("max_tokens")
+    if said.get("type") == "disabled" or said.get("enabled") is False:
+        options["effort"] = "none"
+    elif effort := said.get("effort"):
+        options["effort"] = effort
+    elif budget or said.get("type") == "enabled" or said.get("enabled"):
+        options["thinking_budget"] = budget or DYNAMIC
+    if said.get("exclude"):
+        options["thoughts"] = False
+    return options
+
+
 def _tools(wire: Any, extra: dict[str, Any]) -> tuple[Mapping[str, Any], ...]:
     tools: list[Mapping[str, Any]] = []
     for place, tool in each(wire, "tools"):
         if as_object(tool, place).get("type", "function") != "function":
             extra[place] = tool
             continue
-        leave(tool, ("type", "function"), place, extra)
-        tools.append(as_object(tool.get("function"), f"{place}.function"))
+        leave(tool, ("type", "function", *MARKS), place, extra)
+        function = as_object(tool.get("function"), f"{place}.function")
+        mark = next(cache_marks(tool), None)
+        tools.append({**function, "cache": mark.ttl} if mark else function)
     return tuple(tools)
+
+
+def _unmarked(tool: Mapping[str, Any], dropped: list[str]) -> Mapping[str, Any]:
+    if "cache" not in tool:
+        return tool
+    dropped.append("tools.cache_control")
+    return {name: value for name, value in tool.items() if name != "cache"}
 
 
 def _tool_choice(

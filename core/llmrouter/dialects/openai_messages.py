@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from llmrouter.errors import InvalidRequest
-from llmrouter.types import Image, Message, Part, Refusal, Text, Thought, ToolCall, ToolOutput
+from llmrouter.types import CacheMark, File, Image, Message, Part, Refusal, Text, Thought, ToolCall, ToolOutput
 
 from .common import dumps
+from .openai_media import MARKS, cache_marks, read_file, read_sound, written_file
+from .openai_thoughts import NAME, google_signature, read_thinking, read_turn, signed, sourced, written_thoughts
+from .signatures import untagged
 
 ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
     "system": "system",
@@ -17,9 +20,18 @@ ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
     "assistant": "assistant",
 }
 _OUTPUTS = ("tool", "function")
-_READ = frozenset({"role", "content"})
+_READ = frozenset({"role", "content", *MARKS})
 _READ_OUTPUT = _READ | {"tool_call_id", "name"}
-_READ_ASSISTANT = _READ | {"refusal", "tool_calls", "function_call", "reasoning_content", "reasoning"}
+_READ_ASSISTANT = (
+    _READ
+    | {"refusal", "tool_calls", "function_call"}
+    | {
+        "reasoning_content",
+        "reasoning",
+        "reasoning_details",
+        "extra_content",
+    }
+)
 
 
 # --- read
@@ -35,26 +47,32 @@ def _message(wire: Any, place: str, extra: dict[str, Any]) -> Message:
     content = wire.get("content")
     if role in _OUTPUTS:
         leave(wire, _READ_OUTPUT, place, extra)
-        output = tuple([part for part in _parts(content, place, extra) if isinstance(part, Text | Image)])
-        return Message("user", (ToolOutput(_output_id(wire, place), output),))
+        return Message("user", tuple(_output(wire, place, extra)))
     if role == "assistant":
         leave(wire, _READ_ASSISTANT, place, extra)
-        return Message("assistant", tuple(_assistant(wire, place, extra)))
+        return Message("assistant", (*_assistant(wire, place, extra), *cache_marks(wire)))
     if not isinstance(role, str) or role not in ROLES:
         raise InvalidRequest(f"{place}.role is {role!r}, which no dialect knows", param=f"{place}.role")
     leave(wire, _READ, place, extra)
-    return Message(ROLES[role], tuple(_parts(content, place, extra)))
+    return Message(ROLES[role], (*_parts(content, place, extra), *cache_marks(wire)))
+
+
+def _output(wire: Mapping[str, Any], place: str, extra: dict[str, Any]) -> Iterator[Part]:
+    parts = list(_parts(wire.get("content"), place, extra))
+    said = tuple([part for part in parts if isinstance(part, Text | Image | File)])
+    yield ToolOutput(_output_id(wire, place), said)
+    yield from [part for part in parts if isinstance(part, CacheMark)][-1:] or cache_marks(wire)
 
 
 def _assistant(wire: Mapping[str, Any], place: str, extra: dict[str, Any]) -> Iterator[Part]:
-    if thought := wire.get("reasoning_content") or wire.get("reasoning"):
-        yield Thought(_as_text(thought, f"{place}.reasoning_content"))
+    yield from read_turn(wire)
     yield from _parts(wire.get("content"), place, extra)
     if refusal := wire.get("refusal"):
         yield Refusal(_as_text(refusal, f"{place}.refusal"))
     for at, call in each(wire.get("tool_calls"), f"{place}.tool_calls"):
         if as_object(call, at).get("type", "function") == "function":
-            yield _call(call.get("id"), call.get("function"), at)
+            yield _call(call.get("id"), call.get("function"), at, google_signature(call.get("extra_content")))
+            yield from cache_marks(call)
         else:
             extra[at] = call
     if function := wire.get("function_call"):
@@ -67,17 +85,32 @@ def _parts(content: Any, place: str, extra: dict[str, Any]) -> Iterator[Part]:
         yield Text(content)
         return
     for at, part in each(content, f"{place}.content"):
-        match as_object(part, at).get("type"):
-            case "text":
-                leave(part, ("type", "text"), at, extra)
-                yield Text(_as_text(part.get("text"), f"{at}.text"))
-            case "image_url":
-                leave(part, ("type", "image_url"), at, extra)
-                yield _image(part.get("image_url"), f"{at}.image_url")
-            case "refusal":
-                yield Refusal(_as_text(part.get("refusal"), f"{at}.refusal"))
-            case other:
-                extra[f"{at}.{other}"] = part
+        yield from _part(as_object(part, at), at, extra)
+        yield from cache_marks(part)
+
+
+def _part(part: Mapping[str, Any], at: str, extra: dict[str, Any]) -> Iterator[Part]:
+    kind = part.get("type")
+    said: Part | None = None
+    match kind:
+        case "text":
+            leave(part, ("type", "text", *MARKS), at, extra)
+            said = Text(_as_text(part.get("text"), f"{at}.text"))
+        case "image_url":
+            leave(part, ("type", "image_url", *MARKS), at, extra)
+            said = _image(part.get("image_url"), f"{at}.image_url")
+        case "file":
+            said = read_file(part.get("file"))
+        case "input_audio":
+            said = read_sound(part.get("input_audio"))
+        case "refusal":
+            said = Refusal(_as_text(part.get("refusal"), f"{at}.refusal"))
+        case "thinking":
+            said = sourced(read_thinking(part))
+    if said is None:
+        extra[f"{at}.{kind}"] = part
+    else:
+        yield said
 
 
 def _image(wire: Any, place: str) -> Image:
@@ -87,12 +120,13 @@ def _image(wire: Any, place: str) -> Image:
     return Image(url, _as_text(wire.get("detail") or "", f"{place}.detail"))
 
 
-def _call(id: Any, function: Any, place: str) -> ToolCall:
+def _call(id: Any, function: Any, place: str, signature: str = "") -> ToolCall:
     said = as_object(function, f"{place}.function")
     arguments = said.get("arguments")
     if not isinstance(arguments, str):
         arguments = dumps(arguments or {}).decode()
-    return ToolCall(_as_text(id, f"{place}.id"), _as_text(said.get("name"), f"{place}.function.name"), arguments)
+    name = _as_text(said.get("name"), f"{place}.function.name")
+    return ToolCall(_as_text(id, f"{place}.id"), name, arguments, *untagged(signature, NAME))
 
 
 def _output_id(wire: Mapping[str, Any], place: str) -> str:
@@ -134,11 +168,13 @@ def write_messages(messages: Iterable[Message], dropped: list[str]) -> list[dict
     """One message may become several: every tool output is a message of its own, and holds text only."""
     written: list[dict[str, Any]] = []
     for message in messages:
-        parts = list(message.parts)
+        parts = [part for part in message.parts if not isinstance(part, CacheMark)]
+        if len(parts) < len(message.parts):
+            dropped.append("messages.cache_control")
         for output in [part for part in parts if isinstance(part, ToolOutput)]:
             parts.remove(output)
             written.append(_written_output(output, dropped))
-            parts.extend([part for part in output.content if isinstance(part, Image)])
+            parts.extend([part for part in output.content if isinstance(part, Image | File)])
         if message.role == "assistant":
             written.append(_written_assistant(parts, dropped))
         elif parts or not message.parts:
@@ -155,26 +191,35 @@ def _written_output(output: ToolOutput, dropped: list[str]) -> dict[str, Any]:
 
 def _written_assistant(parts: Iterable[Part], dropped: list[str]) -> dict[str, Any]:
     parts = list(parts)
-    said = [part for part in parts if isinstance(part, Text | Image)]
+    said = [part for part in parts if isinstance(part, Text | Image | File)]
     calls = [part for part in parts if isinstance(part, ToolCall)]
-    thoughts = [part for part in parts if isinstance(part, Thought)]
     refusals = [part.text for part in parts if isinstance(part, Refusal)]
     message: dict[str, Any] = {"role": "assistant", "content": _content(said, dropped) if said else None}
     if not said and not calls and not refusals:
         message["content"] = ""
-    if thoughts:
-        message["reasoning_content"] = "".join([thought.text for thought in thoughts])
-        dropped.extend(["messages.thought.signature"] if any(one.signature for one in thoughts) else ())
+    message |= written_thoughts([_own(part, dropped) for part in parts if isinstance(part, Thought)])
     if refusals:
         message["refusal"] = "".join(refusals)
     if calls:
-        message["tool_calls"] = [_written_call(call) for call in calls]
+        message["tool_calls"] = [_written_call(call, dropped) for call in calls]
     return message
 
 
-def _written_call(call: ToolCall) -> dict[str, Any]:
+def _own(thought: Thought, dropped: list[str]) -> Thought:
+    """The thought without the signature of another vendor."""
+    if not thought.signature or thought.source == NAME:
+        return thought
+    dropped.append("messages.thought.signature")
+    return Thought(thought.text)
+
+
+def _written_call(call: ToolCall, dropped: list[str]) -> dict[str, Any]:
     function = {"name": call.name, "arguments": call.arguments}
-    return {"id": call.id, "type": "function", "function": function}
+    written: dict[str, Any] = {"id": call.id, "type": "function", "function": function}
+    if call.signature and call.source != NAME:
+        dropped.append("messages.tool_calls.signature")
+        return written
+    return signed(written, call.signature, NAME)
 
 
 def _content(parts: Iterable[Part], dropped: list[str]) -> str | list[dict[str, Any]]:
@@ -193,5 +238,7 @@ def _written_part(part: Part, dropped: list[str]) -> dict[str, Any] | None:
             return {"type": "text", "text": text}
         case Image(url, detail):
             return {"type": "image_url", "image_url": {"url": url} | ({"detail": detail} if detail else {})}
+        case File():
+            return written_file(part)
     dropped.append(f"messages.{type(part).__name__.lower()}")
     return None

@@ -24,7 +24,11 @@ MEDIA_TOKENS = 800  # of a picture or a document inside a message, whatever its 
 _NULL = msgspec.Raw(b"null")
 _LIST = ord("[")
 _MEDIA = {"image_url": "vision", "input_audio": "audio", "file": "files"}
-_REMOTE = re.compile(rb'"(?:url|file_url)"\s*:\s*"http')
+_ELSEWHERE = {
+    "remote_media": re.compile(rb'"(?:url|file_url|file_data)"\s*:\s*"http'),
+    "vendor_files": re.compile(rb'"file_id"\s*:\s*"'),
+}
+"""Needs of media that do not stand in the request."""
 _EMBEDDED = (b'"data:', b'"data":"', b'"data": "')  # what stands before base64
 
 
@@ -60,9 +64,9 @@ def peek(fields: Fields) -> Seen:
             kinds = {part.type for part in _read(_typed, f"messages[{at}].content", message.content)}
             needs.update(_MEDIA[one] for one in kinds & _MEDIA.keys())
             if kinds & _MEDIA.keys():
-                if _REMOTE.search(bytes(message.content)):
-                    needs.add("remote_media")
-                found, count = _embedded(bytes(message.content))
+                content = bytes(message.content)
+                needs.update(need for need, seen in _ELSEWHERE.items() if seen.search(content))
+                found, count = _embedded(content)
                 size, media = size - found, media + count
         if message.audio is not _NULL and kind(message.audio) == "object":
             needs.add("audio_out")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from msgspec.structs import replace
+
 from llmrouter.types import (
     Begin,
     Event,
@@ -24,6 +26,7 @@ from llmrouter.types import (
 from .common import dumps, get
 from .errors import envelope
 from .fold import Fold
+from .openai_thoughts import signed, written_piece, written_thoughts
 from .openai_usage import write_usage
 
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')  # quotes inside a JSON string are escaped
@@ -49,6 +52,9 @@ class StreamWriter:
         self._usage: Usage | None = None
         self._calls: dict[str, int] = {}  # id → index
         self._bare: set[str] = set()  # calls without arguments so far
+        self._source = ""  # the dialect that signatures of this frame belong to
+        self._unsigned: list[str] = []  # fragments of the thought under way
+        self._pieces = 0
 
     def write(self, frame: Frame, verbatim: bool) -> bytes:
         for event in frame.events:
@@ -56,6 +62,7 @@ class StreamWriter:
                 self._follow(event)
         if verbatim and frame.wire.stream:
             return self._own(frame)
+        self._source = frame.wire.dialect
         return b"".join([self._encoded(event) for event in frame.events])
 
     def fail(self, trouble: Trouble) -> bytes:
@@ -109,11 +116,11 @@ class StreamWriter:
         match event:
             case Text(text):
                 return [_choice({"content": text})] if text else []
-            case Thought(text):
-                return [_choice({"reasoning_content": text})] if text else []
-            case ToolStart(id, name):
-                function = {"name": name, "arguments": ""}
-                return [self._call(id, {"id": id, "type": "function", "function": function})]
+            case Thought():
+                return self._thought(event)
+            case ToolStart(id, name, signature):
+                call = {"id": id, "type": "function", "function": {"name": name, "arguments": ""}}
+                return [self._call(id, signed(call, signature, self._source))]
             case ToolArgs(id, json) if id in self._calls:
                 return [self._call(id, {"function": {"arguments": json}})]
             case Refusal(text):
@@ -121,6 +128,18 @@ class StreamWriter:
             case Finish(reason):
                 return self._finish(reason)
         return []
+
+    def _thought(self, event: Thought) -> list[dict[str, Any]]:
+        """One that is signed is told again in a piece: the vendor wants back what it signed, text and all."""
+        delta: dict[str, Any] = {"reasoning_content": event.text} if event.text else {}
+        self._unsigned += [event.text] if event.text else []
+        if event.signature:
+            source = event.source or self._source
+            text = "" if event.redacted else "".join(self._unsigned)
+            piece = written_piece(Thought(text, event.signature, source, event.redacted), self._pieces)
+            delta["reasoning_details"] = [piece]
+            self._unsigned, self._pieces = [], self._pieces + 1
+        return [_choice(delta)] if delta else []
 
     def _finish(self, reason: str) -> list[dict[str, Any]]:
         """A call without arguments gets an empty object: clients parse them."""
@@ -155,11 +174,13 @@ class PlainWriter:
         self._request = request
         self._fold = Fold()
         self._raw = b""
+        self._source = ""  # the dialect that signatures belong to
 
     def write(self, frame: Frame, verbatim: bool) -> bytes:
         if verbatim and not frame.wire.stream:
             self._raw = frame.raw
             return b""
+        self._source = frame.wire.dialect
         for event in frame.events:
             self._fold.add(event)
         return b""
@@ -186,12 +207,11 @@ class PlainWriter:
         silent = bool(fold.calls or refusal)
         message: dict[str, Any] = {"role": "assistant", "content": text or (None if silent else "")}
         message["refusal"] = refusal
-        if thought := fold.thought:
-            message["reasoning_content"] = thought
+        thoughts = [part for part in fold.parts() if isinstance(part, Thought)]
+        message |= written_thoughts([replace(one, source=one.source or self._source) for one in thoughts])
         if fold.calls:
-            message["tool_calls"] = [
-                _called(id, start.name, fold.arguments(id)) for id, (start, _) in fold.calls.items()
-            ]
+            called = [(start, fold.arguments(id)) for id, (start, _) in fold.calls.items()]
+            message["tool_calls"] = [_called(start, arguments, self._source) for start, arguments in called]
         reason = "tool_calls" if fold.calls and fold.reason == "stop" else fold.reason
         return {"message": message, "finish_reason": reason}
 
@@ -200,5 +220,6 @@ def _choice(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
 
 
-def _called(id: str, name: str, arguments: str) -> dict[str, Any]:
-    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+def _called(start: ToolStart, arguments: str, source: str) -> dict[str, Any]:
+    call = {"id": start.id, "type": "function", "function": {"name": start.name, "arguments": arguments}}
+    return signed(call, start.signature, source)

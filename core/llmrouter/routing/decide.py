@@ -16,8 +16,8 @@ from .reasons import LIMITS
 
 ABILITIES = frozenset({"tools", "vision", "json_schema", "audio", "audio_out", "files", "token_ids"})
 """Needs that are a model's to meet; the others are the wire's."""
-UNTRANSLATED = frozenset({"n", "logprobs", "audio_out"})
-"""Needs whose answers no events tell: met in the client's own dialect only."""
+UNTRANSLATED = frozenset({"n", "logprobs", "audio_out", "vendor_files"})
+"""Needs met in the client's own dialect only: no events tell the answer, or one vendor alone has the file."""
 ONE_MODEL_OPS: frozenset[Op] = frozenset({"embed", "rerank"})
 """Operations whose answers of different models cannot stand beside each other."""
 

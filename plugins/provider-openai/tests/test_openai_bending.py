@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llmrouter_provider_openai.bending import bent
+from llmrouter_provider_openai.bending import bent, touched
 from llmrouter_provider_openai.profile import Bend, load
 
 from llmrouter.types import Fields, Op
@@ -46,6 +46,20 @@ def test_a_field_that_was_sent_under_both_names_stays_as_it_is() -> None:
     body = '{"max_completion_tokens":1,"max_tokens":2}'
     assert bend(body, rename={"max_completion_tokens": "max_tokens"}) == body
     assert bend(body, rename={"max_completion_tokens": "max_tokens"}, keep=["max_tokens"]) == '{"max_tokens":2}'
+
+
+def test_a_body_that_no_bend_touches_is_not_opened() -> None:
+    assert touched(load("openai").request) == {"top_k"}
+    assert touched(Bend(drop=["x"], roles={"a": "b"}, tool_choice={"c": None})) == {"x", "messages", "tool_choice"}
+    assert touched(Bend(keep=["x"])) is None
+    assert touched(Bend()) == frozenset()
+
+
+def test_thoughts_of_other_vendors_are_taken_out_where_they_are_refused() -> None:
+    body = '{"messages":[{"role":"assistant","content":"x","reasoning_content":"hm"}]}'
+    assert bend(body, message_strip=["reasoning_content"]) == '{"messages":[{"role":"assistant","content":"x"}]}'
+    for name in ("groq", "cerebras"):
+        assert "reasoning_content" in load(name).request.message_strip
 
 
 def test_fields_are_dropped_by_name_and_kept_by_name() -> None:
@@ -173,7 +187,7 @@ def test_no_body_is_too_strange_to_be_bent(body: dict[str, Any]) -> None:
 
 
 def test_a_profile_that_bends_nothing_says_so() -> None:
-    assert all(load(name).request == Bend() for name in ("openai", "custom", "litellm", "megallm", "anannas"))
+    assert all(load(name).request == Bend() for name in ("custom", "litellm", "megallm", "anannas"))
     assert load("mistral").request != Bend()
 
 

@@ -159,3 +159,8 @@ def test_a_server_of_ones_own_is_suggested_by_its_address_and_not_by_a_key() -> 
             "base_url": "${LITELLM_BASE_URL}",
         }
     }
+
+
+@pytest.mark.parametrize(("name", "keeps"), [("deepseek", True), ("moonshot", True), ("openai", False)])
+def test_every_model_of_a_vendor_that_wants_thoughts_back_keeps_them(name: str, keeps: bool) -> None:
+    assert {one.card.keeps for one in endpoints(settings(name))} == {keeps}

@@ -16,6 +16,14 @@ _objects = msgspec.json.Decoder(list[Fields])
 _object = msgspec.json.Decoder(Fields)
 
 
+def touched(bend: Bend) -> frozenset[str] | None:
+    """The fields that may be changed, so that other bodies need not be looked at. None: any."""
+    if bend.keep:
+        return None
+    names = {*bend.rename, *bend.drop, *(["tool_choice"] if bend.tool_choice else [])}
+    return frozenset(names | {name for name in ("messages", "tools") if _is_touched(name, bend)})
+
+
 def bent(fields: Fields, bend: Bend, op: Op) -> Fields:
     """The fields as this vendor wants them. What cannot be read is left to the vendor to complain about."""
     found = _named(fields, bend, op)
@@ -62,7 +70,8 @@ def _choose(fields: Fields, choices: Mapping[str, str | None]) -> None:
 def _is_touched(name: str, bend: Bend) -> bool:
     if name == "tools":
         return bool(bend.tool_strip)
-    return bool(bend.roles or bend.flatten or bend.strip_nulls or bend.message_keep or bend.call_ids)
+    strips = bend.strip_nulls or bend.message_strip or bend.message_keep
+    return bool(bend.roles or bend.flatten or strips or bend.call_ids)
 
 
 def _each(value: msgspec.Raw, bend: Bend, change: Any) -> msgspec.Raw:
@@ -79,6 +88,8 @@ def _message(message: Fields, bend: Bend) -> Fields:
     found = dict(message)
     if bend.strip_nulls:
         found = {name: value for name, value in found.items() if bytes(value) != b"null" or name == "content"}
+    for name in bend.message_strip & found.keys():
+        del found[name]
     role = bytes(found.get("role", b"")).strip(b'"').decode("utf-8", "replace")
     if role in bend.roles:
         role = bend.roles[role]

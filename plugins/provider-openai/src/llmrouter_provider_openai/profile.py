@@ -68,6 +68,7 @@ class Bend:
     call_ids: int | None = None  # the length of ids of tool calls, which have letters and digits only
     tool_choice: Mapping[str, str | None] = field(factory=dict)  # None leaves the field out
     tool_strip: Words = field(default=frozenset(), converter=_set)  # keys of a function's description
+    message_strip: Words = field(default=frozenset(), converter=_set)  # keys of a message
     flatten: bool = False  # a list of text parts becomes one text
     strip_nulls: bool = False  # fields of messages that are null
 
@@ -100,6 +101,7 @@ class Profile:
     models_path: str | None = "/models"
     limit_headers: str = "none"
     reset_zone: str | None = None
+    keeps: bool = False  # of all its models, listed or not
     request: Bend = field(default=Bend(), converter=_bend)
     errors: tuple[ErrorRule, ...] = field(default=(), converter=_rules)
     abilities: Words | None = field(default=None, converter=_words)
@@ -118,12 +120,13 @@ class Profile:
     def card(self, model: str) -> Card:
         known = self.models.get(model)
         if known is None:  # a model that the profile does not list may do more than those it lists
-            return Card()
+            return Card(keeps=self.keeps)
         card = Card(
             abilities=self.abilities if known.abilities is None else known.abilities,
             window=known.context_window,
             max_output=known.max_output,
             price=known.price,
+            keeps=self.keeps,
         )
         return card if known.quality is None else evolve(card, quality=known.quality)
 

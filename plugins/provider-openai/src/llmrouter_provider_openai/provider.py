@@ -13,9 +13,9 @@ from llmrouter.protocols import BuildContext
 from llmrouter.provider import FAMILIES, AccountSettings, HTTPProvider, accounts_of, moment
 from llmrouter.types import Call, Endpoint, Fields
 
-from .bending import bent
+from .bending import bent, touched
 from .config import OpenAISettings
-from .profile import Bend, Profile
+from .profile import Profile
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _WINDOWS = ("context_window", "max_model_len", "max_context_length", "context_length")
@@ -28,7 +28,7 @@ class OpenAIProvider(HTTPProvider):
     def __init__(self, config: OpenAISettings, context: BuildContext) -> None:
         self.profile: Profile = config.loaded()
         self._more_headers = {**self.profile.headers, **config.headers}
-        self._bends = self.profile.request != Bend()
+        self._touched = touched(self.profile.request)
         super().__init__(
             config,
             context,
@@ -42,7 +42,9 @@ class OpenAIProvider(HTTPProvider):
         return {**self._more_headers, **super().headers(account)}
 
     def bend(self, call: Call) -> Fields:
-        return bent(call.fields, self.profile.request, call.op) if self._bends else call.fields
+        if self._touched is not None and self._touched.isdisjoint(call.fields):
+            return call.fields
+        return bent(call.fields, self.profile.request, call.op)
 
     def hint(self, headers: Mapping[str, str], message: str, now: float) -> float | None:
         """Some write the end of a limit into their message, in the time of their own zone."""
