@@ -101,7 +101,7 @@ class Card:
     max_output: int | None = None  # tokens
     price: Price | None = None
     quality: float = 0.5  # 0…1
-    keeps: bool = False  # wants vendor tokens of earlier turns back
+    keeps: frozenset[str] = frozenset()  # dialects in which it wants vendor tokens of earlier turns back
 
 
 ANY_MODEL = "*"

@@ -20,7 +20,7 @@ class Deviations:
     """`bend` is the `request` part of a profile, `keeps` whether it wants the thoughts of earlier turns back."""
 
     bend: Any
-    keeps: bool = False
+    keeps: frozenset[str] = frozenset()
 
     def allows(self, name: str, stream: bool, changed: Mapping[str, Change]) -> bool:
         """Whether the change of a field is one that the router and this profile announce."""

@@ -15,6 +15,7 @@ from .openai_completions import Completions
 from .openai_embeddings import Embeddings
 from .reader import AnswerReader, Meaning
 from .rerank import Rerank
+from .responses import Responses
 
 __all__ = [
     "AnswerReader",
@@ -24,6 +25,7 @@ __all__ = [
     "Fold",
     "Meaning",
     "Rerank",
+    "Responses",
     "builtin",
     "dumps",
     "get",
@@ -36,4 +38,4 @@ __all__ = [
 
 def builtin() -> tuple[Dialect, ...]:
     """The dialects of the core; plugins hand their own over with their provider."""
-    return (Chat(), Completions(), Embeddings(), Rerank())
+    return (Chat(), Responses(), Completions(), Embeddings(), Rerank())

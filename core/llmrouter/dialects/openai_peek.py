@@ -56,17 +56,17 @@ _typed = msgspec.json.Decoder(list[Typed])
 
 def peek(fields: Fields) -> Seen:
     """Raises InvalidRequest for messages that are no objects or have no role."""
-    messages = _read(_messages, "messages", fields["messages"])
+    messages = typed(_messages, "messages", fields["messages"])
     needs: set[str] = set()
     size, media = len(fields["messages"]), 0
     for at, message in enumerate(messages):
         if memoryview(message.content)[0] == _LIST:
-            kinds = {part.type for part in _read(_typed, f"messages[{at}].content", message.content)}
+            kinds = {part.type for part in typed(_typed, f"messages[{at}].content", message.content)}
             needs.update(_MEDIA[one] for one in kinds & _MEDIA.keys())
             if kinds & _MEDIA.keys():
                 content = bytes(message.content)
                 needs.update(need for need, seen in _ELSEWHERE.items() if seen.search(content))
-                found, count = _embedded(content)
+                found, count = embedded(content)
                 size, media = size - found, media + count
         if message.audio is not _NULL and kind(message.audio) == "object":
             needs.add("audio_out")
@@ -78,13 +78,13 @@ def peek(fields: Fields) -> Seen:
 
 
 def _tools(tools: msgspec.Raw) -> set[str]:
-    kinds = {tool.type for tool in _read(_typed, "tools", tools)}
+    kinds = {tool.type for tool in typed(_typed, "tools", tools)}
     if not kinds:
         return set()
     return {"tools"} if kinds <= {"function", ""} else {"tools", "custom_tools"}
 
 
-def _embedded(content: bytes) -> tuple[int, int]:
+def embedded(content: bytes) -> tuple[int, int]:
     """Bytes of base64 in a content, and how many pieces they are."""
     size = count = 0
     for mark in _EMBEDDED:
@@ -97,7 +97,7 @@ def _embedded(content: bytes) -> tuple[int, int]:
     return size, count
 
 
-def _read(decoder: msgspec.json.Decoder[T], name: str, value: msgspec.Raw) -> T:
+def typed(decoder: msgspec.json.Decoder[T], name: str, value: msgspec.Raw) -> T:
     try:
         return decode(decoder, value)
     except ValueError as error:

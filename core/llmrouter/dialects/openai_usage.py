@@ -21,9 +21,9 @@ _REASONED = ("reasoning_tokens",)
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
     """Reads Chat Completions, Completions and Embeddings, whose vendors may report the total alone."""
-    prompt, completion, total, hit, cached = _counts(usage, _TOTALS)
-    read, write = _counts(usage.get("prompt_tokens_details"), _READ)
-    (reasoning,) = _counts(usage.get("completion_tokens_details"), _REASONED)
+    prompt, completion, total, hit, cached = counts(usage, _TOTALS)
+    read, write = counts(usage.get("prompt_tokens_details"), _READ)
+    (reasoning,) = counts(usage.get("completion_tokens_details"), _REASONED)
     read = read or hit or cached
     apart = reasoning and total == prompt + completion + reasoning  # xAI leaves it out of completion_tokens
     if not prompt and not completion:
@@ -34,7 +34,7 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
         cache_write=write,
         output=completion if apart else max(0, completion - reasoning),
         reasoning=reasoning,
-        cost=_cost(usage),
+        cost=cost_of(usage),
     )
 
 
@@ -50,14 +50,14 @@ def write_usage(usage: Usage) -> dict[str, Any]:
     return written if usage.cost is None else written | {"cost": usage.cost}
 
 
-def _counts(usage: Any, names: Sequence[str]) -> list[int]:
+def counts(usage: Any, names: Sequence[str]) -> list[int]:
     """The counts of these names; 0 for what is missing, negative or no number."""
     if not isinstance(usage, dict):
         return [0] * len(names)
     return [int(count) if isinstance(count := usage.get(name), _NUMBER) and count > 0 else 0 for name in names]
 
 
-def _cost(usage: Mapping[str, Any]) -> float | None:
+def cost_of(usage: Mapping[str, Any]) -> float | None:
     cost, ticks = usage.get("cost"), usage.get("cost_in_usd_ticks")
     if isinstance(cost, _NUMBER):
         return float(cost)

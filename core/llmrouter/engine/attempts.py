@@ -180,7 +180,7 @@ class Attempts:
         turn, op = attempt.turn, self.request.facts.op
         target = self.world.dialects[turn.candidate.wire.dialect]
         fields = self._fields(target, attempt)
-        if turn.endpoint.card.keeps and isinstance(target, Remembers):
+        if target.name in turn.endpoint.card.keeps and isinstance(target, Remembers):
             fields = target.resolve(fields, await self._found(target.names(fields)))
         native = turn.candidate.wire.dialect == self.request.facts.wire.dialect
         return Call(

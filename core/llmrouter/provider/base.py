@@ -31,7 +31,7 @@ from .refusals import ErrorRule, Said, classify, read_error
 
 PATIENCE = 30.0  # seconds that a look-up, such as the list of models, may take
 MOST_READ = 16 * 1024 * 1024  # bytes of such an answer
-REBUILT = ("messages", "tools", "stream_options")
+REBUILT = ("messages", "input", "tools", "stream_options")
 
 
 class HTTPReply:
@@ -201,7 +201,7 @@ def _headers(raw: Iterable[Pair]) -> Mapping[str, str]:
 
 
 def _dropped(before: Fields, after: Fields) -> tuple[str, ...]:
-    """Fields whose value is not carried under any name. Messages and tools are bent, never dropped."""
+    """Fields whose value is not carried under any name. Messages, items and tools are bent, never dropped."""
     carried = {id(value) for value in after.values()}
     return tuple(name for name, value in before.items() if id(value) not in carried and name not in REBUILT)
 

@@ -21,6 +21,7 @@ from .connection import Connection, Gone, Running
 from .door import Known, Route, body_of, fields_of, request_of
 from .needs import Router, World
 from .pages import Pages
+from .stored import WRONG_METHOD, StoredResponses
 
 CLOSE = {"connection": "close"}
 READING = ("GET", "HEAD")
@@ -30,7 +31,6 @@ STOPPING = trouble(503, "router_stopping", "This router is shutting down.", "ove
 BROKEN = trouble(500, "internal_error", "This router failed; its log says more.", "internal")
 TOO_SLOW = trouble(408, "request_timeout", "The body did not arrive in time.")
 NOT_FOUND = trouble(404, "not_found", "Nothing is served at this path.")
-WRONG_METHOD = trouble(405, "method_not_allowed", "This path is served, but not for this method.")
 RETIRED_PATHS = ("/v1/assistants", "/v1/threads")
 RETIRED = trouble(
     410,
@@ -64,6 +64,7 @@ class App:
         self._keys = Keys(self._settings)
         self._known = Known()
         self._pages = Pages(self._router, self._keys, self._started)
+        self._stored = StoredResponses(self._router, self._keys)
         self._routes = {
             path: Route(dialect, op) for dialect in world.dialects.values() for path, op in dialect.paths.items()
         }
@@ -169,6 +170,8 @@ class App:
             return refusal(WRONG_METHOD, route.dialect, {"allow": "POST"})
         if scope["path"].startswith(RETIRED_PATHS):
             return refusal(RETIRED)
+        if self._stored.serves(scope["path"]):
+            return await self._stored.answer(scope, headers)
         page = self._pages.find(scope["path"])
         if page is None:
             return refusal(NOT_FOUND)

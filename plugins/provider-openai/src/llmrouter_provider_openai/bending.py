@@ -16,6 +16,15 @@ _objects = msgspec.json.Decoder(list[Fields])
 _object = msgspec.json.Decoder(Fields)
 
 
+COUNTED = frozenset(
+    {
+        "model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text",
+        "truncation",
+    }
+)  # fmt: skip
+"""The fields of a body of openai.responses that its counting path takes."""
+
+
 def touched(bend: Bend) -> frozenset[str] | None:
     """The fields that may be changed, so that other bodies need not be looked at. None: any."""
     if bend.keep:
@@ -27,14 +36,19 @@ def touched(bend: Bend) -> frozenset[str] | None:
 def bent(fields: Fields, bend: Bend, op: Op) -> Fields:
     """The fields as this vendor wants them. What cannot be read is left to the vendor to complain about."""
     found = _named(fields, bend, op)
-    if op != "chat":
+    if op == "embed":
         return found
     if bend.tool_choice and "tool_choice" in found:
         _choose(found, bend.tool_choice)
-    for name, change in (("messages", _message), ("tools", _tool)):
+    for name, change in (("messages", _message), ("input", _message), ("tools", _tool)):
         if name in found and _is_touched(name, bend):
             found[name] = _each(found[name], bend, change)
     return found
+
+
+def counted(fields: Fields) -> Fields:
+    """What the counting path takes of a body."""
+    return {name: value for name, value in fields.items() if name in COUNTED}
 
 
 def _named(fields: Fields, bend: Bend, op: Op) -> Fields:
@@ -139,9 +153,11 @@ def _flat(content: msgspec.Raw) -> msgspec.Raw:
 
 
 def _tool(tool: Fields, bend: Bend) -> Fields:
+    if "function" not in tool:  # openai.responses describes a function in one level
+        return {name: value for name, value in tool.items() if name not in bend.tool_strip}
     try:
         function = _object.decode(tool["function"])
-    except (msgspec.MsgspecError, KeyError):
+    except msgspec.MsgspecError:
         return tool
     if not bend.tool_strip & function.keys():
         return tool

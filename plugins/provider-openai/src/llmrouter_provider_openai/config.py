@@ -10,9 +10,11 @@ from typing import Any
 from attrs import field, frozen
 
 from llmrouter.provider import ProviderSettings, accounts_of, base_url_of, card_of
-from llmrouter.types import ANY_MODEL, Endpoint
+from llmrouter.types import ANY_MODEL, Endpoint, Op
 
 from .profile import Profile, load, names, read
+
+ALL_BUT_COUNT: frozenset[Op] = frozenset({"chat", "embed", "rerank"})
 
 
 @frozen(kw_only=True)
@@ -62,6 +64,7 @@ def endpoints(config: ProviderSettings) -> Sequence[Endpoint]:
             dialects=profile.dialects_of(model),
             accounts=accounts,
             card=card_of(profile.card(model), config.models.get(model)),
+            ops=None if profile.counts else ALL_BUT_COUNT,
         )
         for model in dict.fromkeys([*profile.models, *config.models, ANY_MODEL])
     ]

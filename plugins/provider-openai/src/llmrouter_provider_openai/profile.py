@@ -16,13 +16,15 @@ from attrs import evolve, field, frozen
 from llmrouter.provider import ErrorRule
 from llmrouter.types import Card, Price
 
+RESPONSES = "openai.responses"
 PATHS: Mapping[str, str] = {
     "openai.chat": "/chat/completions",
+    RESPONSES: "/responses",
     "openai.completions": "/completions",
     "openai.embeddings": "/embeddings",
     "rerank": "/rerank",
 }
-ABOUT_TEXT = ("openai.chat", "openai.completions")
+ABOUT_TEXT = ("openai.chat", RESPONSES, "openai.completions")
 """What a model speaks where its description names nothing else."""
 
 Words = frozenset[str]
@@ -83,6 +85,7 @@ class Model:
     abilities: Words | None = field(default=None, converter=_words)
     quality: float | None = None
     dialects: tuple[str, ...] = field(default=(), converter=tuple)  # empty: those of the profile about text
+    keeps: Words = field(default=frozenset(), converter=_set)  # as those of the profile
 
 
 @frozen(kw_only=True)
@@ -99,16 +102,23 @@ class Profile:
     dialects: tuple[str, ...] = field(default=("openai.chat",), converter=tuple)
     paths: Mapping[str, str] = field(factory=dict)
     models_path: str | None = "/models"
+    counts: bool = False  # input tokens, beside its path of openai.responses
     limit_headers: str = "none"
     reset_zone: str | None = None
-    keeps: bool = False  # of all its models, listed or not
+    keeps: Words = field(default=frozenset(), converter=_set)  # dialects, of all its models, listed or not
     request: Bend = field(default=Bend(), converter=_bend)
+    responses: Bend = field(default=Bend(), converter=_bend)  # the same, of openai.responses
     errors: tuple[ErrorRule, ...] = field(default=(), converter=_rules)
     abilities: Words | None = field(default=None, converter=_words)
     models: Mapping[str, Model] = field(default={}, converter=_models)
 
     def path(self, dialect: str) -> str:
         return self.paths.get(dialect, PATHS[dialect])
+
+    def bends(self) -> Mapping[str, Bend]:
+        """What is changed in a body, by dialect; those that are left as they are do not stand here."""
+        found = {dialect: self.responses if dialect == RESPONSES else self.request for dialect in self.dialects}
+        return {dialect: bend for dialect, bend in found.items() if bend != Bend()}
 
     def dialects_of(self, model: str) -> tuple[str, ...]:
         """What is spoken for a model; of one that is not described, everything."""
@@ -126,7 +136,7 @@ class Profile:
             window=known.context_window,
             max_output=known.max_output,
             price=known.price,
-            keeps=self.keeps,
+            keeps=self.keeps | known.keeps,
         )
         return card if known.quality is None else evolve(card, quality=known.quality)
 

@@ -10,12 +10,16 @@ from attrs import evolve
 
 from llmrouter.errors import LLMRouterError
 from llmrouter.protocols import BuildContext
-from llmrouter.provider import FAMILIES, AccountSettings, HTTPProvider, accounts_of, moment
+from llmrouter.provider import FAMILIES, URL, AccountSettings, HTTPProvider, accounts_of, moment
 from llmrouter.types import Call, Endpoint, Fields
 
-from .bending import bent, touched
+from .bending import bent, counted, touched
 from .config import OpenAISettings
-from .profile import Profile
+from .profile import RESPONSES, Bend, Profile
+
+UNBENT: tuple[Bend | None, frozenset[str] | None] = (None, None)
+COUNT = f"{RESPONSES}/input_tokens"
+"""The name of the path that counts, beside those of dialects."""
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _WINDOWS = ("context_window", "max_model_len", "max_context_length", "context_length")
@@ -28,12 +32,12 @@ class OpenAIProvider(HTTPProvider):
     def __init__(self, config: OpenAISettings, context: BuildContext) -> None:
         self.profile: Profile = config.loaded()
         self._more_headers = {**self.profile.headers, **config.headers}
-        self._touched = touched(self.profile.request)
+        self._bends = {dialect: (bend, touched(bend)) for dialect, bend in self.profile.bends().items()}
         super().__init__(
             config,
             context,
             base_url=config.address(),
-            paths={dialect: self.profile.path(dialect) for dialect in self.profile.dialects},
+            paths=_paths(self.profile),
             rules=self.profile.errors,
             family=FAMILIES[self.profile.limit_headers],
         )
@@ -41,10 +45,14 @@ class OpenAIProvider(HTTPProvider):
     def headers(self, account: AccountSettings) -> Mapping[str, str]:
         return {**self._more_headers, **super().headers(account)}
 
+    def url(self, call: Call) -> URL:
+        return self._urls[COUNT if call.op == "count" else call.wire.dialect]
+
     def bend(self, call: Call) -> Fields:
-        if self._touched is not None and self._touched.isdisjoint(call.fields):
-            return call.fields
-        return bent(call.fields, self.profile.request, call.op)
+        bend, names = self._bends.get(call.wire.dialect, UNBENT)
+        touches = bend and (names is None or not names.isdisjoint(call.fields))
+        fields = bent(call.fields, bend, call.op) if bend and touches else call.fields
+        return counted(fields) if call.op == "count" else fields
 
     def hint(self, headers: Mapping[str, str], message: str, now: float) -> float | None:
         """Some write the end of a limit into their message, in the time of their own zone."""
@@ -74,3 +82,8 @@ class OpenAIProvider(HTTPProvider):
             accounts=accounts_of(self.settings),
             card=card,
         )
+
+
+def _paths(profile: Profile) -> Mapping[str, str]:
+    paths = {dialect: profile.path(dialect) for dialect in profile.dialects}
+    return paths | {COUNT: f"{paths[RESPONSES]}/input_tokens"} if profile.counts else paths
