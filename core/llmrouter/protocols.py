@@ -114,8 +114,9 @@ class Refers(Protocol):
 class Remembers(Protocol):
     """Optional for an upstream's dialect: its vendors demand back what clients drop.
 
-    Called for every request to an endpoint whose card `keeps` this dialect. `names` says what could be missing; `resolve` puts
-    in what was found, a placeholder or nothing for what was not, and takes out what belongs to other vendors.
+    Called for every request to an endpoint whose card `keeps` this dialect. `names` says what could be missing;
+    `resolve` puts in what was found, a placeholder or nothing for what was not, and takes out what belongs to other
+    vendors.
     """
 
     def names(self, fields: Fields) -> Sequence[str]: ...
