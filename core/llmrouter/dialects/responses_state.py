@@ -44,12 +44,12 @@ _referred = msgspec.json.Decoder(list[Referred])
 
 
 def name_of(response_id: str) -> str:
-    """The name that a response is kept under. It is no other name's beginning."""
-    return f"response:{response_id}/"
+    """The name that a response is kept under."""
+    return f"response:{response_id}"
 
 
 def name_of_item(item_id: str) -> str:
-    return f"item:{item_id}/"
+    return f"item:{item_id}"
 
 
 def stores(fields: Fields) -> bool:

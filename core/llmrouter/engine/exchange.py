@@ -168,7 +168,7 @@ class Exchange:
         else:
             why = trouble.explain(self.facts.id, lines, decision, self.engine.clock())
         if not self.committed:
-            if self.facts.op == "count" and why.kind != "invalid_request":
+            if self.facts.op == "count" and (why.kind != "invalid_request" or not self.attempts.made):
                 return await self._estimate()
             return await self._refuse(why)
         self.outcome = "broken"
