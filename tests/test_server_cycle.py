@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import asyncio
-import logging
 from typing import Any
 
 import pytest
-from uvicorn.protocols.http.flow_control import FlowControl
 
 from llmrouter.server.cycle import Cycle
 from llmrouter.testing import run
@@ -14,9 +11,13 @@ LENGTH = (b"content-length", b"4")
 
 
 class Wire:
-    """A transport that only takes down."""
+    """A connection that only takes down: protocol and transport in one."""
+
+    default_headers = ((b"date", b"now"),)
+    is_full = False
 
     def __init__(self) -> None:
+        self.transport = self
         self.writes: list[bytes] = []
         self.closed = False
 
@@ -26,28 +27,19 @@ class Wire:
     def close(self) -> None:
         self.closed = True
 
+    def answered(self) -> None:
+        self.writes.append(b"done")
+
 
 def sent(
     *bodies: bytes, status: int = 200, method: str = "POST", headers: Any = (), keep_alive: bool = True
 ) -> Wire:
-    """What a wire is written when an answer of these pieces is sent; a last one that is empty is not added."""
-    wire, log = Wire(), logging.getLogger("test")
-    transport: Any = wire
+    """What a wire is written when an answer of these pieces is sent."""
+    wire = Wire()
+    protocol: Any = wire
 
     async def main() -> None:
-        cycle = Cycle(
-            scope={"type": "http", "method": method},  # type: ignore[typeddict-item]
-            transport=transport,
-            flow=FlowControl(transport),
-            logger=log,
-            access_logger=log,
-            access_log=False,
-            default_headers=[(b"date", b"now")],
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
-            keep_alive=keep_alive,
-            on_response=lambda: wire.writes.append(b"done"),
-        )
+        cycle = Cycle(protocol, {"type": "http", "method": method}, keep_alive, False)
         await cycle.send({"type": "http.response.start", "status": status, "headers": headers})
         assert wire.writes == []
         for place, body in enumerate(bodies, 1):
@@ -93,3 +85,14 @@ def test_an_answer_is_as_long_as_it_said() -> None:
         sent(b"too much", headers=[LENGTH])
     with pytest.raises(RuntimeError, match="shorter"):
         sent(b"", headers=[LENGTH])
+
+
+def test_messages_in_the_wrong_order_are_refused() -> None:
+    protocol: Any = Wire()
+
+    async def main() -> None:
+        cycle = Cycle(protocol, {"type": "http", "method": "GET"}, True, False)
+        with pytest.raises(RuntimeError, match=r"goes on with http\.response\.start"):
+            await cycle.send({"type": "http.response.body", "body": b""})
+
+    run(main())

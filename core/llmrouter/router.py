@@ -40,8 +40,9 @@ MEMORY_BYTES = 256 * 1024 * 1024
 
 def steady_clock() -> Clock:
     """Seconds since the epoch, by the wall at the start and by a clock that never jumps from then on."""
-    offset = time.time() - time.monotonic()
-    return lambda: offset + time.monotonic()
+    monotonic = time.monotonic
+    offset = time.time() - monotonic()
+    return lambda: offset + monotonic()
 
 
 @define(eq=False, kw_only=True)

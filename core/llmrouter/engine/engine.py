@@ -124,6 +124,8 @@ class Engine:
 
     def accounts(self, endpoint: Endpoint, request: Request, world: World) -> Sequence[Account]:
         """The accounts of an endpoint in the order they are to be tried now."""
+        if len(endpoint.accounts) == 1:
+            return endpoint.accounts
         return order(
             endpoint.accounts,
             world.settings.providers[endpoint.provider].select,

@@ -68,7 +68,8 @@ def decide(
         if candidates:
             plan += _ranked(ranking.policy, facts, candidates, draw, rejected)
     first = plan[0].candidate if plan else None
-    plan.sort(key=_held_until)  # stable: what may run now first, then what recovers first
+    if any(one.candidate.hold for one in plan):
+        plan.sort(key=_held_until)  # stable: what may run now first, then what recovers first
     moved = _keep(plan, kept) if kept else False
     return Decision(
         facts=facts,
@@ -99,18 +100,23 @@ def _unfit(
     """Why this endpoint can never serve this request, if so."""
     if wire is None:
         return Rejected(endpoint.id, "ability", facts.op)
-    card, missing = endpoint.card, frozenset[str]()
-    if facts.needs and card.abilities is not None:
-        missing = (facts.needs & ABILITIES) - card.abilities
-    if facts.needs and wire.dialect != facts.wire.dialect:
-        missing |= facts.needs - (dialects[wire.dialect].expresses - UNTRANSLATED)
-    if missing:
+    card = endpoint.card
+    if facts.needs and (missing := _missing(facts, card, wire, dialects)):
         return Rejected(endpoint.id, "ability", ", ".join(sorted(missing)))
     if _overflows(facts, card):
         return Rejected(endpoint.id, "context", f"{card.window} tokens")
     if facts.op in ONE_MODEL_OPS and _family(endpoint) != model:
         return Rejected(endpoint.id, "policy", f"answers of {model} and of this model do not mix")
-    return _too_dear(facts, endpoint)
+    return _too_dear(facts, endpoint) if "budget" in facts.hints else None
+
+
+def _missing(facts: Facts, card: Card, wire: Wire, dialects: Mapping[str, Dialect]) -> frozenset[str]:
+    missing = frozenset[str]()
+    if card.abilities is not None:
+        missing = (facts.needs & ABILITIES) - card.abilities
+    if wire.dialect != facts.wire.dialect:
+        missing |= facts.needs - (dialects[wire.dialect].expresses - UNTRANSLATED)
+    return missing
 
 
 def _overflows(facts: Facts, card: Card) -> bool:
@@ -121,9 +127,7 @@ def _overflows(facts: Facts, card: Card) -> bool:
 
 
 def _too_dear(facts: Facts, endpoint: Endpoint) -> Rejected | None:
-    ceiling = facts.hints.get("budget")
-    if ceiling is None:
-        return None
+    ceiling = facts.hints["budget"]
     cost = expected_cost(endpoint.card, facts)
     if cost is not None and cost <= float(ceiling):
         return None
