@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from attrs import define, evolve, field
 
+from llmrouter.catalogue.offers import Offer
 from llmrouter.errors import InvalidRequest
 from llmrouter.protocols import ASGIApp, Client, Dialect
 from llmrouter.server import App, create_app
@@ -19,8 +20,8 @@ from llmrouter.settings import ServerSettings, Settings
 from llmrouter.types import (
     Attempt,
     Candidate,
+    Card,
     Decision,
-    Endpoint,
     Facts,
     Failure,
     Fields,
@@ -77,12 +78,14 @@ class FakeWriter:
 class FakeWorld:
     revision: str = "r1"
     dialects: Mapping[str, Any] = field(factory=lambda: {"openai.chat": FakeDialect()})
-    endpoints: Mapping[str, Any] = field(
-        factory=lambda: {"p/m": Endpoint(provider="p", model="m", dialects=("openai.chat",), accounts=())}
+    listed: Sequence[Offer] = (
+        Offer(id="fast", owner="llmrouter", card=Card()),
+        Offer(id="auto", owner="llmrouter", card=Card()),
+        Offer(id="p/m", owner="p", card=Card()),
     )
 
-    def models(self) -> Sequence[tuple[str, str]]:
-        return [("p/m", "p"), ("auto", "llmrouter"), ("fast", "llmrouter")]
+    def offers(self) -> Sequence[Offer]:
+        return self.listed
 
 
 Serve = Callable[[Request, Client], Awaitable[None]]
@@ -175,6 +178,9 @@ class FakeControl:
 
     async def records(self, limit: int) -> Sequence[RequestRecord]:
         return [record(f"req_{number}") for number in range(min(limit, 3))]
+
+    def models(self) -> Mapping[str, Any]:
+        return {"models": [], "providers": []}
 
 
 @define(eq=False)

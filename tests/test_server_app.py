@@ -119,38 +119,6 @@ def test_a_query_does_not_hide_a_path() -> None:
     assert ask(("POST", f"{CHAT}?beta=true", HELLO))[0].status == 200
 
 
-def test_models_are_groups_then_auto_then_endpoints() -> None:
-    got = get("/v1/models").json
-    assert got["object"] == "list"
-    assert [one["id"] for one in got["data"]] == ["fast", "auto", "p/m"]
-    assert got["data"][2] == {"id": "p/m", "object": "model", "created": 1_000_000_000, "owned_by": "p"}
-
-
-def test_a_model_may_have_slashes_in_its_id() -> None:
-    found, missing, escaped = ask(
-        ("GET", "/v1/models/p/m", b""), ("GET", "/v1/models/p/x", b""), ("GET", "/v1/models/p%2Fm", b"")
-    )
-    assert found.json["id"] == escaped.json["id"] == "p/m"
-    assert (missing.status, missing.json["error"]["code"]) == (404, "model_not_found")
-
-
-def test_anthropic_clients_get_models_in_their_own_shape() -> None:
-    got = get("/v1/models", anthropic_version="2023-06-01").json
-    assert (got["first_id"], got["last_id"], got["has_more"]) == ("fast", "p/m", False)
-    assert got["data"][0] == {
-        "type": "model", "id": "fast", "display_name": "fast", "created_at": "2001-09-09T01:46:40Z"
-    }  # fmt: skip
-
-
-def test_an_empty_list_of_models_is_a_list() -> None:
-    class Nothing(FakeWorld):
-        def models(self) -> list[tuple[str, str]]:
-            return []
-
-    got = get("/v1/models", FakeRouter(world=Nothing()), anthropic_version="2023-06-01").json
-    assert got == {"data": [], "has_more": False, "first_id": None, "last_id": None}
-
-
 def test_a_websocket_is_told_to_post() -> None:
     got = get(
         "/v1/responses",

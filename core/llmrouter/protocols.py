@@ -174,9 +174,24 @@ class Provider(Protocol):
 
 @runtime_checkable
 class ListsModels(Protocol):
-    """Optional for a provider: it can say which models an account may use."""
+    """Optional for a provider: it can say which models an account may use.
+
+    `models` gives endpoints with what the list says of them (`card`), nothing where its vendor has no list, and
+    raises LLMRouterError with what was said instead of one. It is asked in the background, now and then.
+    """
 
     async def models(self, account: str) -> Sequence[Endpoint]: ...
+
+
+@runtime_checkable
+class SupportsLogin(Protocol):
+    """Optional for a provider: a person can let the router in, without copying a key.
+
+    `login` gives the API key of a new account. `show` tells the person what to do; where `open_browser` is false
+    nothing may be opened. Raises LLMRouterError when it did not come to a key. No account is needed for it.
+    """
+
+    async def login(self, show: Callable[[str], None], open_browser: bool) -> str: ...
 
 
 class Policy(Protocol):
@@ -268,6 +283,9 @@ class Control(Protocol):
 
     def status(self) -> Mapping[str, Any]: ...
     async def records(self, limit: int) -> Sequence[RequestRecord]: ...
+    def models(self) -> Any:
+        """Every model of every provider, and how old the providers' lists are: what `/admin/models` shows."""
+        ...
 
 
 # --- what a plugin hands over

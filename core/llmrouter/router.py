@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 from attrs import define
 
 from .building import Builder, Context
+from .catalogue.joining import Joined
+from .discovery import Discovery, ListFile, Told, told
 from .engine import Engine, World
 from .engine.budget import RetryBudget
 from .engine.health import Health
@@ -30,7 +32,7 @@ from .plugins import Plugins
 from .protocols import AppType, ASGIApp, Clock, Control, MetricsSink, Page, Transport
 from .settings import Settings
 from .state import state_dir
-from .types import ANY_MODEL, RequestRecord
+from .types import ANY_MODEL, Endpoint, RequestRecord
 
 CACHE_BYTES = 16 * 1024 * 1024
 """Of the cache that takes the place of one where the configuration has none."""
@@ -92,14 +94,27 @@ class Router:
             )
             router = await _assemble(settings, Builder(context, stack), sinks)
             control.router = router
-            settling = asyncio.create_task(router.engine.quota.run(), name="llmrouter quota")
-            try:
-                yield router
-            finally:
-                settling.cancel()
-                with suppress(asyncio.CancelledError):
-                    await settling
-                await router.engine.quota.aclose()
+            stack.push_async_callback(router.engine.quota.aclose)
+            discovery = router.discovery(context)
+            await discovery.look()
+            for name, work in (("quota", router.engine.quota.run()), ("models", discovery.run())):
+                await stack.enter_async_context(_beside(work, f"llmrouter {name}"))
+            yield router
+
+    def discovery(self, context: Context) -> Discovery:
+        """What keeps the lists of models, and puts them into `world`."""
+
+        def take(world: World) -> None:
+            self.world = world
+
+        return Discovery(
+            world=self.world,
+            file=ListFile(context.state_dir),
+            clock=context.clock,
+            random=context.random,
+            log=context.logger,
+            take=take,
+        )
 
     def ready(self) -> tuple[bool, Mapping[str, Any]]:
         """Whether requests can be served, and what stands in the way."""
@@ -142,9 +157,31 @@ class Switchboard:
     async def records(self, limit: int) -> Sequence[RequestRecord]:
         return await self._router().journal.recent(limit)
 
+    def models(self) -> Told:
+        world, health = self._router().world, self._router().engine.health
+
+        def held(endpoint: Endpoint) -> str:
+            hold = health.look(endpoint).hold
+            return hold.reason if hold else ""
+
+        joined = Joined(endpoints=world.endpoints, discovered=world.names.discovered, gone=world.names.gone)
+        return told(joined, world.listings, held)
+
     def _router(self) -> Router:
         assert self.router is not None, "a plugin asked for the router while it was being built"
         return self.router
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """A task for as long as the block runs."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def _assemble(settings: Settings, builder: Builder, extra: Sequence[MetricsSink]) -> Router:

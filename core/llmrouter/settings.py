@@ -224,6 +224,11 @@ class LoggingSettings:
 
 
 @frozen(kw_only=True)
+class CatalogueSettings:
+    refresh: float | None = 21_600.0  # seconds between two looks at the providers' lists; None never asks
+
+
+@frozen(kw_only=True)
 class LoadSettings:
     """Which installed plugins may be loaded; None allows all."""
 
@@ -248,4 +253,5 @@ class Settings:
     metrics: Sequence[PluginSettings] = ()
     server: ServerSettings = ServerSettings()
     logging: LoggingSettings = LoggingSettings()
+    catalogue: CatalogueSettings = CatalogueSettings()
     plugins: LoadSettings = LoadSettings()

@@ -15,6 +15,8 @@ from llmrouter.errors import InvalidRequest
 from llmrouter.settings import EngineSettings, GroupSettings, Member, RoutingSettings
 from llmrouter.types import ANY_MODEL, Endpoint
 
+from .prices import free
+
 Order = Literal["", "cost", "speed", "quality"]
 
 ORDERS: Mapping[str, Order] = {"cheapest": "cost", "fastest": "speed", "best": "quality"}
@@ -46,12 +48,18 @@ class Expansion:
 
 @define(eq=False)
 class Names:
-    """Every name of one configuration. `endpoints` are by id, in the order of the configuration."""
+    """Every name of one configuration. `endpoints` are by id, in the order of the configuration.
+
+    `discovered` are models that their providers list beside those: served by their own names only, so that what a
+    provider adds overnight changes nothing that was chosen. `gone` are ids of either that are offered no more.
+    """
 
     endpoints: Mapping[str, Endpoint]
     groups: Mapping[str, GroupSettings]
     aliases: Mapping[str, str]
     routing: RoutingSettings
+    discovered: Mapping[str, Endpoint] = field(factory=dict)
+    gone: frozenset[str] = frozenset()
     _known: dict[str, Expansion] = field(factory=dict)
     _found: dict[str, Expansion] = field(factory=dict)
 
@@ -78,8 +86,8 @@ class Names:
         """Names a client may choose from, each with its owner: groups first, then `provider/model`."""
         for name in self._known:
             yield name, "llmrouter"
-        for id, endpoint in self.endpoints.items():
-            if endpoint.model != ANY_MODEL:
+        for id, endpoint in (*self.endpoints.items(), *self.discovered.items()):
+            if endpoint.model != ANY_MODEL and id not in self.gone:
                 yield id, endpoint.provider
 
     # ---- the parts ------------------------------------------------------------------------------
@@ -113,6 +121,9 @@ class Names:
     def _listed_endpoints(self) -> list[Endpoint]:
         return [endpoint for endpoint in self.endpoints.values() if endpoint.model != ANY_MODEL]
 
+    def _offered(self) -> Iterator[Endpoint]:
+        return (endpoint for id, endpoint in self.discovered.items() if id not in self.gone)
+
     def _suffixed(self, asked: str) -> Expansion | None:
         for suffix, order in SUFFIXES.items():
             if asked.endswith(suffix) and (base := self._known.get(asked.removesuffix(suffix))):
@@ -123,15 +134,18 @@ class Names:
     def _plain(self, asked: str) -> Expansion:
         if endpoint := self._exact(asked):
             return Expansion(tiers=((Place(endpoint),),), reason="asked")
-        serving = [endpoint for endpoint in self._listed_endpoints() if endpoint.model == asked]
+        serving = [
+            endpoint for endpoint in (*self._listed_endpoints(), *self._offered()) if endpoint.model == asked
+        ]
         if serving:
             return Expansion(tiers=_tier(serving), reason="asked")
         return self._missing(asked)
 
     def _exact(self, id: str) -> Endpoint | None:
         provider, slash, model = id.partition("/")
-        if id in self.endpoints or not (slash and model):
-            return self.endpoints.get(id)
+        known = self.endpoints.get(id) or self.discovered.get(id)
+        if known or not (slash and model):
+            return known
         any_model = self.endpoints.get(f"{provider}/{ANY_MODEL}")
         return evolve(any_model, model=model) if any_model else None
 
@@ -148,10 +162,16 @@ class Names:
         self._found[asked] = expansion
         return expansion
 
+    def _alike(self, asked: str) -> Iterator[str]:
+        """Names to look for a slip in: of the many that are only listed those that begin alike, as a look takes 9 µs."""
+        begins = asked.rpartition("/")[2][:2].casefold()
+        for id, owner in self.listed():
+            if id not in self.discovered or id.rpartition("/")[2][:2].casefold() == begins:
+                yield from (id, id.removeprefix(f"{owner}/"))
+
     def _missing(self, asked: str) -> NoReturn:
         asked = asked if len(asked) <= SHOWN else f"{asked[:SHOWN]}…"
-        names = [name for name, _ in self.listed()]
-        close = difflib.get_close_matches(asked, [*names, *(id.partition("/")[2] for id in self.endpoints)], 1)
+        close = difflib.get_close_matches(asked, list(self._alike(asked)), 1)
         hint = f" Did you mean {close[0]!r}?" if close else " GET /v1/models lists what there is."
         raise InvalidRequest(
             f"The model {asked!r} does not exist here.{hint}", param="model", code="model_not_found", status=404
@@ -171,4 +191,4 @@ def _free(tiers: tuple[tuple[Place, ...], ...]) -> tuple[tuple[Place, ...], ...]
 
 def _costs_nothing(endpoint: Endpoint) -> bool:
     price = endpoint.card.price
-    return price is not None and price.input == price.output == price.request == 0
+    return price is not None and free(price)

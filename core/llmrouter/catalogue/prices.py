@@ -9,6 +9,10 @@ GUESSED_OUTPUT = 1_000
 """Tokens of output expected of a model that has no history yet."""
 
 
+def free(price: Price) -> bool:
+    return price.input == price.output == price.request == 0
+
+
 def expected_output(facts: Facts) -> int:
     """Tokens of output that a request is expected to take."""
     return GUESSED_OUTPUT if facts.max_output is None else min(facts.max_output, GUESSED_OUTPUT)

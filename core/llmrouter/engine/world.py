@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from llmrouter.catalogue.limits import Limits
+from llmrouter.catalogue.lists import Listings
 from llmrouter.catalogue.names import Expansion, Names
+from llmrouter.catalogue.offers import Offer, offers
 from llmrouter.protocols import Dialect, Learns, Provider, TokenCounter
 from llmrouter.routing import Ranking
 from llmrouter.settings import Settings
@@ -29,6 +31,7 @@ class World:
     order_rankings: Mapping[str, Ranking]  # of names in which the client says how to choose
     counter: TokenCounter | None = None
     learner: Learns | None = None  # the policy, if it learns
+    listings: Listings = Factory(dict)  # what the providers list, as far as it is known
 
     @property
     def revision(self) -> str:
@@ -48,3 +51,7 @@ class World:
     def models(self) -> Sequence[tuple[str, str]]:
         """Names that clients may ask for, each with its owner."""
         return list(self.names.listed())
+
+    def offers(self) -> Sequence[Offer]:
+        """The same, with what is known of them: groups, then `auto`, then models."""
+        return offers(self.names, self.listings)

@@ -160,7 +160,7 @@ class App:
                     return
             answer = await self._answer(scope, headers)
         except Refused as refused:
-            answer = refusal(refused.trouble)
+            answer = refusal(refused.trouble, self._pages.dialect(scope, headers))
         await send_answer(send, answer, self._id())
 
     async def _answer(self, scope: ASGIScope, headers: dict[str, str]) -> Answer:

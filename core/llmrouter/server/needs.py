@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from llmrouter.catalogue.offers import Offer
 from llmrouter.protocols import ASGIApp, Client, Clock, Control, Dialect
 from llmrouter.settings import Settings
-from llmrouter.types import Decision, Endpoint, Request
+from llmrouter.types import Decision, Request
 
 
 class World(Protocol):
@@ -17,10 +18,8 @@ class World(Protocol):
     def revision(self) -> str: ...
     @property
     def dialects(self) -> Mapping[str, Dialect]: ...
-    @property
-    def endpoints(self) -> Mapping[str, Endpoint]: ...
-    def models(self) -> Sequence[tuple[str, str]]:
-        """Names that clients may ask for, each with who owns it."""
+    def offers(self) -> Sequence[Offer]:
+        """Names that clients may ask for, in the order to show them."""
         ...
 
 

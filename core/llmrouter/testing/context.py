@@ -44,6 +44,9 @@ class IdleControl:
     async def records(self, limit: int) -> Sequence[RequestRecord]:
         return []
 
+    def models(self) -> Mapping[str, Any]:
+        return {}
+
 
 @define(eq=False)
 class FakeContext:
