@@ -73,15 +73,14 @@ class Builder:
 
     async def world(self, settings: Settings) -> World:
         """Everything that requests of one configuration need."""
-        providers: dict[str, Provider] = {}
+        providers = await self.providers(settings)
         endpoints: dict[str, Endpoint] = {}
         spoken: dict[str, Dialect] = {dialect.name: dialect for dialect in dialects.builtin()}
-        for name, entry in settings.providers.items():
-            if entry.enabled:
-                type_ = self._provider_type(entry)
-                providers[name] = await self.build(type_, entry, name)
-                endpoints.update((endpoint.id, endpoint) for endpoint in type_.endpoints(entry))
-                spoken.update((dialect.name, dialect) for dialect in type_.dialects)
+        for name in providers:
+            entry = settings.providers[name]
+            type_ = self._provider_type(entry)
+            endpoints.update((endpoint.id, endpoint) for endpoint in type_.endpoints(entry))
+            spoken.update((dialect.name, dialect) for dialect in type_.dialects)
         ranking = await self._ranking(settings.routing.policy)
         return World(
             settings=settings,
@@ -98,6 +97,11 @@ class Builder:
             counter=await self._counter(),
             learner=ranking.policy if isinstance(ranking.policy, Learns) else None,
         )
+
+    async def providers(self, settings: Settings) -> Mapping[str, Provider]:
+        """The enabled providers of a configuration."""
+        enabled = {name: entry for name, entry in settings.providers.items() if entry.enabled}
+        return {name: await self.build(self._provider_type(entry), entry, name) for name, entry in enabled.items()}
 
     def _provider_type(self, entry: ProviderSettings) -> ProviderType:
         type_ = self.context.plugins.get("provider", entry.plugin)

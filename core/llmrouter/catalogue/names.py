@@ -163,7 +163,7 @@ class Names:
         return expansion
 
     def _alike(self, asked: str) -> Iterator[str]:
-        """Names to look for a slip in: of the many that are only listed those that begin alike, as a look takes 9 µs."""
+        """Names to look for a slip in. Of the many that are only listed those that begin alike: each costs 9 µs."""
         begins = asked.rpartition("/")[2][:2].casefold()
         for id, owner in self.listed():
             if id not in self.discovered or id.rpartition("/")[2][:2].casefold() == begins:

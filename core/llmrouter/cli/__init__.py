@@ -12,17 +12,22 @@ from typing import NoReturn
 import click
 
 COMMANDS: Mapping[str, Mapping[str, str]] = {
-    "Start": {"serve": "Serve the models of a configuration."},
+    "Start": {
+        "serve": "Serve the models of a configuration.",
+        "login": "Let the router into a provider with a browser.",
+    },
     "Look": {
         "status": "What serves, what is held, what it costs.",
         "log": "The latest requests, one line each.",
     },
+    "Understand": {"models": "Which models there are, and what they cost."},
     "Set up": {
         "config": "Check a configuration, and see what it means.",
         "keys": "Make keys for clients.",
         "plugins": "See what is installed, and whether it works.",
         "version": "Print the version.",
     },
+    "Measure": {"catalogue": "What is known of models, made fresh."},
 }
 EXAMPLE = """llmrouter serve --config llmrouter.yaml
 
