@@ -14,13 +14,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 
 from llmrouter import builtin
 from llmrouter.config import load
 from llmrouter.router import Router
 from llmrouter.server import create_app
 from llmrouter.server.runner import Server, bind
+from llmrouter.settings import CatalogueSettings
 from tests.calling import TIMEOUT, Caller
 
 
@@ -41,7 +42,8 @@ class Serving(Caller):
 def serving(config: str | None, environ: Mapping[str, str] | None = None) -> Iterator[Serving]:
     """A router with this configuration (YAML), on a port of its own, in a thread with a loop of its own.
 
-    With None it starts as it does where there is neither a configuration nor a key.
+    With None it starts as it does where there is neither a configuration nor a key. It asks nobody for a list of
+    models, unless its configuration says how often: most tests count what their upstreams are asked.
     """
     with tempfile.TemporaryDirectory() as folder, bind("127.0.0.1", 0) as listening:
         path = Path(folder, "llmrouter.yaml") if config is not None else None
@@ -93,9 +95,12 @@ async def _serve(
     stop: asyncio.Event,
 ) -> None:
     loaded = load(path, environ, builtins=[(builtin, builtin.NAME)], require_plugins=True)
-    async with Router.open(loaded.settings, loaded.plugins, state=Path(environ["LLMROUTER_STATE_DIR"])) as router:
+    settings = loaded.settings
+    if path and "catalogue" not in path.read_text():
+        settings = evolve(settings, catalogue=CatalogueSettings(refresh=None))
+    async with Router.open(settings, loaded.plugins, state=Path(environ["LLMROUTER_STATE_DIR"])) as router:
         served.loop, served.router = asyncio.get_running_loop(), router
-        server = _Server(create_app(router), loaded.settings.server, up.set)
+        server = _Server(create_app(router), settings.server, up.set)
         running = asyncio.create_task(server.serve([listening]))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait((running, stopped), return_when=asyncio.FIRST_COMPLETED)

@@ -88,6 +88,7 @@ def test_a_failure_leaves_the_list_as_it_was() -> None:
 def test_a_list_is_due_when_it_is_old_and_after_failures_later_and_later() -> None:
     fresh = listing(endpoint("a"), at=1_000)
     assert due(EMPTY, 600, 1_000)
+    assert due(EMPTY, 600, 5), "never is long ago by every clock"
     assert not due(fresh, 600, 1_599)
     assert due(fresh, 600, 1_600)
     assert due(fresh, 600, 999), "the clock was set back"

@@ -69,7 +69,7 @@ def failed(old: Listing, problem: str, now: float) -> Listing:
 def due(listing: Listing, refresh: float, now: float) -> bool:
     """Whether it is time to ask again. A time to come, of a clock that was set back, counts as long ago."""
     wait = min(refresh, FIRST_WAIT * 2 ** (listing.failures - 1)) if listing.failures else refresh
-    return not listing.tried <= now < listing.tried + wait
+    return not (listing.tried and listing.tried <= now < listing.tried + wait)
 
 
 def _listed(one: Endpoint, before: Listed | None, now: float) -> Listed:
