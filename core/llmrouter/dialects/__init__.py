@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from llmrouter.protocols import Dialect
 
+from .anthropic_messages import Messages
 from .common import dumps, get, join, loads, parse, raw
 from .fold import Fold
 from .openai_chat import Chat
@@ -24,6 +25,7 @@ __all__ = [
     "Embeddings",
     "Fold",
     "Meaning",
+    "Messages",
     "Rerank",
     "Responses",
     "builtin",
@@ -38,4 +40,4 @@ __all__ = [
 
 def builtin() -> tuple[Dialect, ...]:
     """The dialects of the core; plugins hand their own over with their provider."""
-    return (Chat(), Responses(), Completions(), Embeddings(), Rerank())
+    return (Chat(), Responses(), Messages(), Completions(), Embeddings(), Rerank())

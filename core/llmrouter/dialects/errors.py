@@ -30,12 +30,17 @@ def envelope(trouble: Trouble) -> dict[str, Any]:
             "type": _type(trouble),
             "param": trouble.param,
             "code": trouble.code or trouble.kind,
-            "llmrouter": {
-                "class": trouble.kind,
-                "request_id": trouble.request_id,
-                "attempts": [_attempt(step) for step in trouble.steps if isinstance(step, Attempt)],
-            },
+            "llmrouter": details(trouble),
         }
+    }
+
+
+def details(trouble: Trouble) -> dict[str, Any]:
+    """What every envelope says of the router's own: the class of the failure, and every attempt."""
+    return {
+        "class": trouble.kind,
+        "request_id": trouble.request_id,
+        "attempts": [_attempt(step) for step in trouble.steps if isinstance(step, Attempt)],
     }
 
 

@@ -98,6 +98,7 @@ def embedded(content: bytes) -> tuple[int, int]:
 
 
 def typed(decoder: msgspec.json.Decoder[T], name: str, value: msgspec.Raw) -> T:
+    """A value by a typed decoder. Raises InvalidRequest that names the place."""
     try:
         return decode(decoder, value)
     except ValueError as error:

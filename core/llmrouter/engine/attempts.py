@@ -181,7 +181,9 @@ class Attempts:
         target = self.world.dialects[turn.candidate.wire.dialect]
         fields = self._fields(target, attempt)
         if target.name in turn.endpoint.card.keeps and isinstance(target, Remembers):
-            fields = target.resolve(fields, await self._found(target.names(fields)))
+            resolved = target.resolve(fields, await self._found(target.names(fields)))
+            self.dropped += tuple([name for name in fields if name not in resolved])
+            fields = resolved
         native = turn.candidate.wire.dialect == self.request.facts.wire.dialect
         return Call(
             endpoint=turn.endpoint,

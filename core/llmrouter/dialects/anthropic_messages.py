@@ -1,0 +1,117 @@
+"""`anthropic.messages`: Messages, the wire of Claude's own clients.
+
+Source: the API reference of `POST /v1/messages` and of `/v1/messages/count_tokens`, and what clients were seen to
+send. A body that stays in this dialect is forwarded byte for byte but for what `aim` says; how it is translated
+stands in `anthropic_conversation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from llmrouter.errors import InvalidRequest
+from llmrouter.protocols import Reader, Writer
+from llmrouter.types import Conversation, Encoded, Facts, Fields, Op, Payload, Request, Trouble, Wire
+
+from . import anthropic_memory, hints
+from .anthropic_answers import AnswerMeaning, CountMeaning
+from .anthropic_conversation import read_conversation, write_conversation
+from .anthropic_errors import envelope
+from .anthropic_peek import peek, session_of
+from .anthropic_reading import NAME
+from .anthropic_stream import StreamWriter
+from .anthropic_writers import CountWriter, PlainWriter
+from .checks import Kinds, check_kinds, require, values, whole
+from .common import dumps, get, raw
+from .noting import Noted
+from .reader import AnswerReader
+
+KINDS: Mapping[str, Kinds] = {
+    "model": ("string",),
+    "stream": ("boolean",),
+    "stop_sequences": ("array",),
+    "tool_choice": ("object",),
+    "thinking": ("object",),
+    "output_config": ("object",),
+    "metadata": ("object",),
+} | dict.fromkeys(("max_tokens", "temperature", "top_p", "top_k"), ("number",))
+"""Fields of the API by their JSON kinds; all others are forwarded unseen."""
+
+LARGE = frozenset({"messages", "system", "tools"})
+
+_REPLAYABLE = frozenset({"vision", "files", "remote_media", "json_schema"})
+"""Needs of a request that may be answered from a recording."""
+
+
+class Messages:
+    name = NAME
+    ops: frozenset[Op] = frozenset({"chat", "count"})
+    paths: Mapping[str, Op] = {"/v1/messages": "chat", "/v1/messages/count_tokens": "count"}
+    expresses = frozenset({"tools", "vision", "files", "remote_media", "json_schema", "json_object"})
+    id_header = "request-id"
+    passes = (
+        "anthropic-beta", "anthropic-version", "anthropic-dangerous-direct-browser-access", "user-agent", "x-app",
+        "x-claude-code-session-id", "x-stainless-arch", "x-stainless-helper-method", "x-stainless-lang",
+        "x-stainless-os", "x-stainless-package-version", "x-stainless-retry-count", "x-stainless-runtime",
+        "x-stainless-runtime-version", "x-stainless-timeout",
+    )  # fmt: skip
+    """What a client says of itself and of what it understands; a provider decides which of it goes on."""
+
+    def facts(self, op: Op, fields: Fields, headers: Mapping[str, str]) -> Facts:
+        require(fields, "model", "string")
+        require(fields, "messages", "array")
+        said = values(fields, LARGE)
+        check_kinds(said, KINDS)
+        seen = peek(fields)
+        needs = seen.needs | ({"json_schema"} if _has_format(said) else set())
+        own = hints.from_body(said)
+        return Facts(
+            op=op,
+            wire=Wire(NAME, op == "chat" and bool(said.get("stream"))),
+            asked=said["model"],
+            hints=hints.hints(own, headers),
+            needs=needs,
+            input_tokens=seen.tokens,
+            max_output=whole(said, "max_tokens", 0) if op == "chat" else 0,
+            session=hints.session(own, headers, session_of(said.get("metadata"))),
+            in_tool_loop=seen.in_tool_loop,
+            replayable=op == "chat" and needs <= _REPLAYABLE and said.get("temperature") == 0,
+        )
+
+    def decode(self, op: Op, fields: Fields) -> Payload:
+        return read_conversation(fields)
+
+    def encode(self, op: Op, payload: Payload) -> Encoded:
+        if not isinstance(payload, Conversation):
+            raise InvalidRequest(f"{NAME} says conversations only")
+        return write_conversation(payload, op)
+
+    def aim(self, fields: Fields, model: str, stream: bool) -> Fields:
+        aimed = fields | {"model": raw(model)}
+        aimed.pop(hints.FIELD, None)
+        if stream or get(fields, "stream"):
+            aimed["stream"] = raw(stream)
+        return aimed
+
+    def reader(self, op: Op, stream: bool) -> Reader:
+        return AnswerReader(NAME, stream, CountMeaning() if op == "count" else Noted(NAME, AnswerMeaning()))
+
+    def writer(self, request: Request) -> Writer:
+        if request.facts.op == "count":
+            return CountWriter()
+        return StreamWriter(request) if request.facts.wire.stream else PlainWriter(request)
+
+    def refuse(self, trouble: Trouble) -> bytes:
+        return dumps(envelope(trouble))
+
+    def names(self, fields: Fields) -> Sequence[str]:
+        return anthropic_memory.names(fields)
+
+    def resolve(self, fields: Fields, found: Mapping[str, bytes]) -> Fields:
+        return anthropic_memory.resolve(fields, found)
+
+
+def _has_format(said: Mapping[str, object]) -> bool:
+    config = said.get("output_config")
+    format = (config.get("format") if isinstance(config, dict) else None) or said.get("output_format")
+    return isinstance(format, dict) and format.get("type") == "json_schema"
