@@ -64,9 +64,10 @@ class Beginning(NamedTuple):
 
 
 class HTTPProvider:
-    """Base of providers over HTTP. Override `url`, `headers`, `bend`, `judge`, or hand in what is data.
+    """Base of providers over HTTP. Override `url`, `headers`, `passed`, `bend`, `judge`, or hand in what is data.
 
-    `paths` are by dialect ("openai.chat": "/chat/completions") and follow `base_url`. `rules` read errors
+    `paths` are by dialect ("openai.chat": "/chat/completions"), or by dialect and operation
+    ("anthropic.messages/count") where one has a path of its own, and follow `base_url`. `rules` read errors
     before the table of statuses does; `family` names the headers that state limits.
     """
 
@@ -99,11 +100,16 @@ class HTTPProvider:
 
     def url(self, call: Call) -> URL:
         """Where a call goes."""
-        return self._urls[call.wire.dialect]
+        own = self._urls.get(f"{call.wire.dialect}/{call.op}")
+        return own or self._urls[call.wire.dialect]
 
     def headers(self, account: AccountSettings) -> Mapping[str, str]:
-        """The headers of every call of an account, made once."""
+        """The headers of every call of an account, made once. One that is "" is left out."""
         return {"authorization": f"Bearer {account.api_key.reveal().strip()}"} if account.api_key else {}
+
+    def passed(self, call: Call) -> Mapping[str, str]:
+        """The client's own headers that go on; those of the account win."""
+        return call.headers
 
     def bend(self, call: Call) -> Fields:
         """The fields as this vendor wants them; may not change those of the call."""
@@ -129,7 +135,7 @@ class HTTPProvider:
         """Carry a call; how long it may take is watched by who calls. Raises TransportError."""
         fields = self.bend(call)
         body = msgspec.json.encode(fields)
-        reply = await self._ask("POST", self.url(call), call.account.id, body, call.headers)
+        reply = await self._ask("POST", self.url(call), call.account.id, body, self.passed(call))
         if fields is not call.fields:
             reply.dropped = _dropped(call.fields, fields)
         return reply
@@ -189,7 +195,7 @@ class HTTPProvider:
             "user-agent": f"llmrouter/{__version__}",
             **{name.lower(): value for name, value in self.headers(account).items()},
         }
-        return tuple((name.encode("ascii"), value.encode("latin-1")) for name, value in said.items())
+        return tuple((name.encode("ascii"), value.encode("latin-1")) for name, value in said.items() if value)
 
 
 def _headers(raw: Iterable[Pair]) -> Mapping[str, str]:

@@ -128,11 +128,12 @@ def read_error(body: bytes, secrets: Sequence[str] = ()) -> Said:
     inner = said.get("error")
     if isinstance(inner, Mapping):
         said = inner
-    param = said.get("param")
+    param, details = said.get("param"), said.get("details")
+    inner_code = details.get("error_code") if isinstance(details, Mapping) else None
     return Said(
         message=redacted(_message(said) or _text(body), secrets)[:MESSAGE],
         type=redacted(_word(said.get("type") or said.get("status")), secrets)[:NAME],
-        code=redacted(_word(said.get("code")), secrets)[:NAME],
+        code=redacted(_word(said.get("code") or inner_code), secrets)[:NAME],
         param=redacted(param, secrets)[:NAME] if isinstance(param, str) else None,
     )
 
