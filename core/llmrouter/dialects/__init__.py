@@ -1,7 +1,8 @@
 """Wire formats ⇄ the canonical payloads: pure, without I/O or clock, knowing nothing of any provider.
 
 For the author of a dialect: `parse`, `get`, `raw` and `join` open, read and close a body; `AnswerReader` cuts
-an answer of either shape into frames, given the `Meaning` of its JSON; `Fold` gathers a stream into one answer.
+an answer of either shape into frames, given the `Meaning` of its JSON; `Fold` gathers a stream into one answer. For
+the author of a provider that speaks Messages: `fit_thinking`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from llmrouter.protocols import Dialect
 
 from .anthropic_messages import Messages
+from .anthropic_thinking import fit_thinking
 from .common import dumps, get, join, loads, parse, raw
 from .fold import Fold
 from .openai_chat import Chat
@@ -30,6 +32,7 @@ __all__ = [
     "Responses",
     "builtin",
     "dumps",
+    "fit_thinking",
     "get",
     "join",
     "loads",

@@ -11,16 +11,22 @@ Under a budget no tool may be forced, and sampling is bound.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .thinking import DYNAMIC
+from llmrouter.types import Fields
+
+from .anthropic_memory import lacks_thoughts
+from .common import get, raw
+from .thinking import DYNAMIC, effort_of
+from .thinking import EFFORTS as BUDGETS
 
 LEAST = 1024  # tokens of a budget
 LEAST_TOP_P = 0.95  # while a model thinks
 
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _WEAKEST = "low"
+_USUAL = "high"  # what a model goes by when it is told none
 
 
 def read_thinking(thinking: Any, effort: Any) -> dict[str, Any]:
@@ -72,3 +78,61 @@ def fitted_budget(budget: int, max_tokens: int | None) -> int | None:
 def is_forced(tool_choice: Any) -> bool:
     """Whether a model must call a tool, which it may not under a budget of thoughts."""
     return isinstance(tool_choice, dict) and tool_choice.get("type") in ("any", "tool")
+
+
+# --- what a model knows
+
+
+def fit_thinking(fields: Fields, modes: frozenset[str], efforts: Sequence[str]) -> Fields:
+    """Thinking asked for in the way that a model knows: by a budget (`enabled`), by an effort (`adaptive`), or not.
+
+    `efforts` are those that it knows, from the least to the most. The same fields where nothing has to change.
+    """
+    thinking, output = _object(fields, "thinking"), _object(fields, "output_config")
+    mode, effort = thinking.get("type"), output.get("effort")
+    shown = {name: value for name, value in thinking.items() if name == "display"}
+    if mode == "adaptive" and mode not in modes:
+        budget = _budget_for(fields, effort) if "enabled" in modes else None
+        thinking = {**shown, "type": "enabled", "budget_tokens": budget} if budget else {}
+    elif mode == "enabled" and mode not in modes:
+        effort = effort or _effort_for(thinking)
+        thinking = {**shown, "type": "adaptive"} if "adaptive" in modes else {}
+    nearest = _nearest(effort, efforts)
+    output = {name: value for name, value in output.items() if name != "effort"}
+    fields = _with(fields, "thinking", thinking)
+    return _with(fields, "output_config", output | {"effort": nearest} if nearest else output)
+
+
+def _budget_for(fields: Fields, effort: Any) -> int | None:
+    """None where a budget would be an error."""
+    if is_forced(get(fields, "tool_choice")) or lacks_thoughts(fields):
+        return None
+    return fitted_budget(BUDGETS.get(effort or _USUAL, BUDGETS[_USUAL]), get(fields, "max_tokens"))
+
+
+def _effort_for(thinking: Mapping[str, Any]) -> str | None:
+    """None for a large budget: a model takes that much when it is told nothing."""
+    effort = effort_of({"thinking_budget": thinking.get("budget_tokens") or 0})
+    return effort if effort in ("low", "medium") else None
+
+
+def _nearest(effort: Any, efforts: Sequence[str]) -> str | None:
+    """The effort itself, or the most that there is below it."""
+    if effort is None or not efforts:
+        return None
+    order = list(BUDGETS)
+    most = order.index(effort) if effort in order else len(order)
+    return next((one for one in reversed(efforts) if order.index(one) <= most), efforts[0])
+
+
+def _object(fields: Fields, name: str) -> dict[str, Any]:
+    value = get(fields, name)
+    return value if isinstance(value, dict) else {}
+
+
+def _with(fields: Fields, name: str, value: Mapping[str, Any]) -> Fields:
+    if value == _object(fields, name):
+        return fields
+    if value:
+        return fields | {name: raw(value)}
+    return {key: one for key, one in fields.items() if key != name}

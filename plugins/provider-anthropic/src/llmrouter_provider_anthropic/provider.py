@@ -61,7 +61,7 @@ class AnthropicProvider(HTTPProvider):
 
     def bend(self, call: Call) -> Fields:
         fields, model = call.fields, self.profile.model(call.endpoint.model)
-        if model and model.thinking is not None and ("thinking" in fields or "output_config" in fields):
+        if model:
             fields = rethought(fields, model)
         if self.config.api_version != FIRST_VERSION or (model and not model.sampling):
             fields = without_sampling(fields)
