@@ -13,6 +13,8 @@ from .anthropic_messages import Messages
 from .anthropic_thinking import fit_thinking
 from .common import dumps, get, join, loads, parse, raw
 from .fold import Fold
+from .gemini_embed import Embed
+from .gemini_generate import Generate
 from .openai_chat import Chat
 from .openai_completions import Completions
 from .openai_embeddings import Embeddings
@@ -24,8 +26,10 @@ __all__ = [
     "AnswerReader",
     "Chat",
     "Completions",
+    "Embed",
     "Embeddings",
     "Fold",
+    "Generate",
     "Meaning",
     "Messages",
     "Rerank",
@@ -43,4 +47,4 @@ __all__ = [
 
 def builtin() -> tuple[Dialect, ...]:
     """The dialects of the core; plugins hand their own over with their provider."""
-    return (Chat(), Responses(), Messages(), Completions(), Embeddings(), Rerank())
+    return (Chat(), Responses(), Messages(), Generate(), Completions(), Embeddings(), Embed(), Rerank())

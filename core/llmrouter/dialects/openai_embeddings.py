@@ -38,6 +38,7 @@ from .checks import Kinds, check_kinds, require, values, whole
 from .common import decode, dumps, get, join, loads, parse, raw
 from .errors import envelope
 from .openai_answers import explains
+from .openai_conversation import FAMILY
 from .openai_inputs import count_tokens, read_inputs
 from .openai_usage import read_usage
 from .reader import AnswerReader
@@ -95,10 +96,10 @@ class Embeddings:
         if not isinstance(payload, Inputs):
             raise InvalidRequest(f"{NAME} says inputs only")
         options = dict(payload.options)
-        extra = options.pop("extra", {})
-        said = {name: value for name, value in options.items() if name in KINDS} | extra
+        extra, own = options.pop("extra", {}), options.pop("extra_of", FAMILY) == FAMILY
+        said = {name: value for name, value in options.items() if name in KINDS} | (extra if own else {})
         fields = {"input": raw(payload.texts)} | {name: raw(value) for name, value in said.items()}
-        return Encoded(fields, tuple([name for name in options if name not in KINDS]))
+        return Encoded(fields, (*[name for name in options if name not in KINDS], *(() if own else extra)))
 
     def aim(self, fields: Fields, model: str, stream: bool) -> Fields:
         aimed = fields | {"model": raw(model)}

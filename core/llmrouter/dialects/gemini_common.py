@@ -1,0 +1,86 @@
+"""What the rooms of `gemini.generate` share: keys in both spellings, lists of one, foreign signatures.
+
+Google's servers take every key in camelCase and in snake_case, a single object where a list belongs, and base64 of
+both alphabets. So do we; what we write is camelCase and the plain alphabet.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import Any
+
+from llmrouter.errors import InvalidRequest
+
+from .signatures import MARK, tagged, untagged
+
+NAME = "gemini.generate"
+FAMILY = "gemini"
+
+_UNDERSCORE = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
+_FOREIGN = base64.b64encode(MARK.encode())[:-3].decode()
+"""How every foreign signature begins here."""
+
+
+def camel(name: str) -> str:
+    return _UNDERSCORE.sub(lambda found: found[1].upper(), name) if "_" in name else name
+
+
+def camelled(value: Any, place: str) -> dict[str, Any]:
+    """An object by its names in camelCase; null is the same as absent. Raises InvalidRequest for what is none."""
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(f"{place} must be object", param=place, code="invalid_type")
+    return {camel(name): one for name, one in value.items() if one is not None}
+
+
+def each(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """The members of a list with their places; an object alone is a list of one, null an empty one."""
+    if isinstance(value, Mapping):
+        value = [value]
+    if value is not None and not isinstance(value, list):
+        raise InvalidRequest(f"{place} must be array", param=place, code="invalid_type")
+    return ((f"{place}[{at}]", one) for at, one in enumerate(value or ()))
+
+
+def text_of(value: Any, place: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{place} must be string", param=place, code="invalid_type")
+    return value
+
+
+def plain_base64(data: str) -> str:
+    """Base64 in the plain alphabet, padded."""
+    data = data.replace("-", "+").replace("_", "/").rstrip("=")
+    return data + "=" * (-len(data) % 4)
+
+
+def synthetic(*place: object) -> str:
+    """An id for a call that came without: the same for the same place, another in another one."""
+    return "call_" + blake2b("/".join(map(str, place)).encode(), digest_size=12).hexdigest()
+
+
+# --- signatures
+
+
+def written_signature(signature: str, source: str) -> str:
+    """How a signature stands in `thoughtSignature`: clients decode the base64 there, so a mark is encoded too."""
+    if not signature or source == NAME:
+        return signature
+    return base64.b64encode(tagged(signature, source, NAME).encode()).decode()
+
+
+def read_signature(text: str) -> tuple[str, str]:
+    """The signature, and the dialect it belongs to."""
+    if not is_foreign(text):
+        return text, NAME if text else ""
+    try:
+        return untagged(base64.b64decode(plain_base64(text)).decode(), NAME)
+    except (binascii.Error, UnicodeDecodeError):
+        return text, NAME
+
+
+def is_foreign(text: str) -> bool:
+    return text.startswith(_FOREIGN)
