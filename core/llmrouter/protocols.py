@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .types import (
     Ask,
@@ -350,6 +350,9 @@ class ProviderType(PluginType):
     endpoints: Callable[[Any], Sequence[Endpoint]]
     dialects: Sequence[Dialect] = ()
     """Wire formats of its own; empty for most."""
+    limits: Mapping[str, Sequence[Mapping[str, Any]]] = field(factory=dict)
+    """Presets of `limits` by the word that stands for them, written as in the configuration; its `schema` names
+    the words."""
     suggest: Callable[[Mapping[str, str]], Mapping[str, Any]] = lambda environ: {}
     """Entries of `providers` for the keys found in the environment, for the start without a configuration."""
     demo: Mapping[str, Any] | None = None

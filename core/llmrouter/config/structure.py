@@ -13,6 +13,7 @@ from cattrs import AttributeValidationNote, Converter, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn
 
 from llmrouter.errors import LLMRouterError
+from llmrouter.protocols import ProviderType
 from llmrouter.settings import (
     CacheSettings,
     EngineSettings,
@@ -85,6 +86,8 @@ class Structure:
 
     def _provider(self, value: Mapping[str, Any], plain: Any) -> ProviderSettings:
         type_ = self.types.get(("provider", value["plugin"]))
+        if isinstance(type_, ProviderType) and isinstance(preset := value.get("limits"), str):
+            value = {**value, "limits": type_.limits[preset]}
         if type_ is None:
             known = {one.name for one in attrs.fields(ProviderSettings)}
             value = {key: one for key, one in value.items() if key in known}

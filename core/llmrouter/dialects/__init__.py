@@ -15,6 +15,7 @@ from .common import dumps, get, join, loads, parse, raw
 from .fold import Fold
 from .gemini_embed import Embed
 from .gemini_generate import Generate
+from .gemini_thinking import Thinking, bend_thinking
 from .openai_chat import Chat
 from .openai_completions import Completions
 from .openai_embeddings import Embeddings
@@ -34,6 +35,8 @@ __all__ = [
     "Messages",
     "Rerank",
     "Responses",
+    "Thinking",
+    "bend_thinking",
     "builtin",
     "dumps",
     "fit_thinking",

@@ -1,7 +1,7 @@
 """What an answer of `generateContent` says: bodies and chunks, each a whole GenerateContentResponse → events.
 
-Sources: the API reference of GenerateContentResponse and FinishReason, and recorded answers: STOP where functions are
-called, and twice in one stream; calls without an id; a blocked prompt without candidates; pieces of arguments.
+Sources: the API reference of GenerateContentResponse and FinishReason, and recorded answers: STOP where functions
+are called, and twice in one stream; calls without an id; a blocked prompt without candidates; pieces of arguments.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class AnswerMeaning:
         return (Fault(data),) if answer.error else self._events(answer, data)
 
     def body(self, data: bytes) -> Sequence[Event]:
-        """One answer, or a list of the chunks of one, which is how a stream comes that nobody asked to be events."""
+        """One answer, or a list of the chunks of one: how a stream comes that was not asked to be events."""
         if data.removeprefix(BOM).lstrip()[:1] != b"[":
             events = [*self.event(data, "")]
         else:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from llmrouter.settings import AccountSettings, ModelSettings, ProviderSettings, Secret
 
 from .endpoints import accounts_of, base_url_of, card_of
+from .google_models import Catalogue
 from .limits import FAMILIES, LimitHeaders, moment, retry_at, sightings
 from .refusals import SCOPES, ErrorRule, Said, classify, read_error, redacted
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     )
 
     from .base import HTTPProvider, HTTPReply
+    from .google import GoogleProvider
 
 __all__ = [
     "FAMILIES",
@@ -40,7 +42,9 @@ __all__ = [
     "AsyncBaseTransport",
     "AsyncByteStream",
     "ByteStream",
+    "Catalogue",
     "ErrorRule",
+    "GoogleProvider",
     "HTTPProvider",
     "HTTPReply",
     "Headers",
@@ -70,4 +74,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(".base" if name.startswith("HTTP") else "llmrouter.http", __name__), name)
+    room = {"HTTPProvider": ".base", "HTTPReply": ".base", "GoogleProvider": ".google"}
+    return getattr(import_module(room.get(name, "llmrouter.http"), __name__), name)
