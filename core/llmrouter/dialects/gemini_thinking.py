@@ -26,7 +26,7 @@ class Thinking:
 
     levels: tuple[str, ...] = field(default=(), converter=tuple)  # efforts, from least to most
     budget: tuple[int, int] | None = None  # tokens, the least and the most
-    off: bool = False  # whether a budget may be 0
+    optional: bool = False  # whether a budget may be 0
 
 
 def bend_thinking(fields: Fields, thinking: Thinking) -> Fields:
@@ -61,7 +61,7 @@ def _bent(said: Mapping[str, Any], thinking: Thinking) -> dict[str, Any]:
     budget = said.get("thinkingBudget", EFFORTS.get(effort))
     if isinstance(budget, int) and budget != DYNAMIC:
         least, most = thinking.budget
-        found["thinkingBudget"] = 0 if budget == 0 and thinking.off else min(max(budget, least), most)
+        found["thinkingBudget"] = 0 if budget == 0 and thinking.optional else min(max(budget, least), most)
     return found
 
 

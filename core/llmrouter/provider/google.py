@@ -15,33 +15,31 @@ from .base import HTTPProvider
 from .google_errors import google_verdict
 from .google_models import Catalogue
 
-VERBS = (
-    ":generateContent",
-    ":streamGenerateContent?alt=sse",
-    ":countTokens",
-    ":embedContent",
-    ":batchEmbedContents",
-)
-
 
 class GoogleProvider(HTTPProvider):
     """Speaks Google's dialects over one address: the model and the verb are the path."""
 
     def __init__(
-        self, settings: ProviderSettings, context: BuildContext, *, base_url: str, catalogue: Catalogue, prefix: str
+        self, settings: ProviderSettings, context: BuildContext, *, base_url: str, catalogue: Catalogue
     ) -> None:
-        self.catalogue, self._prefix = catalogue, prefix
-        paths = {
-            f"{name}{verb}": f"{prefix}{_quoted(name)}{verb}"
-            for name in (*catalogue.models, *settings.models)
-            for verb in VERBS
-        }
-        super().__init__(settings, context, base_url=base_url, paths=paths)
+        super().__init__(settings, context, base_url=base_url, paths={})
+        self.catalogue = catalogue
+        self._known = frozenset({*catalogue.models, *settings.models})
+
+    def place(self, account: str) -> str:
+        """What stands between the address and the model."""
+        return "/models/"
 
     def url(self, call: Call) -> URL:
-        """Of models that are known it is made once."""
-        model, verb = call.endpoint.model, verb_of(call)
-        return self._urls.get(model + verb) or URL(f"{self.base_url}{self._prefix}{_quoted(model)}{verb}")
+        """Of models that are known it is made once; clients may think of any number of others."""
+        model = call.endpoint.model
+        path = f"{self.place(call.account.id)}{_quoted(model)}{_verb(call)}"
+        url = self._urls.get(path)
+        if url is None:
+            url = URL(f"{self.base_url}{path}")
+            if model in self._known:
+                self._urls[path] = url
+        return url
 
     def bend(self, call: Call) -> Fields:
         thinking = self.catalogue.thinks(call.endpoint.model) if call.op == "chat" else None
@@ -50,7 +48,11 @@ class GoogleProvider(HTTPProvider):
     def judge(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         if status < 400 and not body:
             return super().judge(status, headers, body)
-        return google_verdict(status, headers, body, self.clock(), self._secrets)
+        return google_verdict(status, headers, body, self.clock(), self.secrets())
+
+    def secrets(self) -> tuple[str, ...]:
+        """What no message may repeat."""
+        return self._secrets
 
 
 def _quoted(model: str) -> str:
@@ -58,7 +60,7 @@ def _quoted(model: str) -> str:
     return quote(model.removeprefix("models/"), safe="/@")
 
 
-def verb_of(call: Call) -> str:
+def _verb(call: Call) -> str:
     """What is to be done, as the path says it."""
     if call.op == "count":
         return ":countTokens"

@@ -24,7 +24,7 @@ _METHODS: Mapping[str, str] = {
 
 class GeminiProvider(GoogleProvider):
     def __init__(self, config: GeminiSettings, context: BuildContext) -> None:
-        super().__init__(config, context, base_url=config.address(), catalogue=catalogue(), prefix="/models/")
+        super().__init__(config, context, base_url=config.address(), catalogue=catalogue())
         alone = [one.id for one in config.accounts if one.enabled and not one.quota_group]
         if len(alone) > 1:
             context.logger.warning(
