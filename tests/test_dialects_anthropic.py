@@ -155,7 +155,7 @@ def test_what_claude_code_sends_is_accepted_and_can_be_said_elsewhere() -> None:
     }
     whole = parse(dumps(body))
     found = MESSAGES.facts("chat", whole, {"anthropic-beta": "claude-code-20250219"})
-    assert (found.session, found.needs) == ("s-7", {"tools"})
+    assert (found.session, found.needs) == ("s-7", frozenset({"tools"}))
     conversation = MESSAGES.decode("chat", whole)
     assert isinstance(conversation, Conversation)
     assert [message.role for message in conversation.messages] == ["system", "user", "system"]

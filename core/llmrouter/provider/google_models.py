@@ -43,7 +43,7 @@ class Model:
             window=self.context_window,
             max_output=self.max_output,
             price=self.price,
-            keeps=GENERATE in self.dialects,
+            keeps=frozenset({GENERATE} & {*self.dialects}),
         )
         return card if self.quality is None else evolve(card, quality=self.quality)
 
@@ -63,7 +63,7 @@ class Catalogue:
 
     def card(self, model: str) -> Card:
         known = self.models.get(model)
-        return known.card() if known else Card(keeps=True)
+        return known.card() if known else Card(keeps=frozenset({GENERATE}))
 
     def dialects(self, model: str, spoken: Sequence[str]) -> tuple[str, ...]:
         """What is spoken for a model; of one that is not described, everything."""

@@ -75,6 +75,10 @@ class Profile:
     models: Mapping[str, Model] = field(default={}, converter=_models)
 
     @property
+    def kept(self) -> frozenset[str]:
+        return frozenset({DIALECT} if self.keeps else ())
+
+    @property
     def ops(self) -> frozenset[Op]:
         return frozenset({"chat", "count"} if self.counts else {"chat"})
 
@@ -85,13 +89,13 @@ class Profile:
     def card(self, id: str) -> Card:
         known = self.model(id)
         if known is None:  # a model that the profile does not list may do more than those it lists
-            return Card(keeps=self.keeps)
+            return Card(keeps=self.kept)
         return Card(
             abilities=self.abilities if known.abilities is None else known.abilities,
             window=known.context_window,
             max_output=known.max_output,
             price=known.price,
-            keeps=self.keeps,
+            keeps=self.kept,
         )
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from llmrouter.dialects import parse
 from llmrouter.protocols import BuildContext
-from llmrouter.provider import AccountSettings, GoogleProvider, HTTPReply
+from llmrouter.provider import AccountSettings, Body, GoogleProvider, HTTPReply
 from llmrouter.types import Call, Fields
 
 from .config import VertexSettings, catalogue, is_key, service_account
@@ -59,7 +59,7 @@ class VertexProvider(GoogleProvider):
         return await super().send(msgspec.structs.replace(call, headers=headers))
 
 
-class Said:
+class Said(Body):
     """The body of an answer that no upstream gave."""
 
     def __init__(self, data: bytes) -> None:
