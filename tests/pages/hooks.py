@@ -32,6 +32,7 @@ MEANING = {
     "dialects": "Wire formats of its own; empty for most.",
     "suggest": "Entries of `providers` for the keys found in the environment, for a start without a configuration.",
     "demo": "A whole configuration that needs no account, used when nothing else is found.",
+    "limits": "Presets of `limits` by the word that stands for them in the configuration.",
     "path": "Where the ASGI app is mounted.",
 }
 CONTEXT = {

@@ -73,6 +73,30 @@ OPENAI = Family(
 )
 
 
+def _gemini_entry(exchange: Exchange, address: str) -> Mapping[str, Any]:
+    where = {"project": "p", "location": "l"} if exchange.provider == "vertex" else {}
+    return {"plugin": exchange.provider, "base_url": f"{address}/v1beta", "api_key": KEY, **where}
+
+
+def _gemini(verb: str, dialect: str, op: Op, query: str = "") -> Surface:
+    path = f"/models/{{model}}:{verb}"
+    return Surface(dialect=dialect, op=op, path=f"/v1beta{path}{query}", suffix=path)
+
+
+GEMINI = Family(
+    name="gemini",
+    surfaces={
+        "generateContent": _gemini("generateContent", "gemini.generate", "chat"),
+        "streamGenerateContent": _gemini("streamGenerateContent", "gemini.generate", "chat", "?alt=sse"),
+        "countTokens": _gemini("countTokens", "gemini.generate", "count"),
+        "batchEmbedContents": _gemini("batchEmbedContents", "gemini.embed", "embed"),
+    },
+    entry=_gemini_entry,
+    listed="models",
+    only=frozenset({"gemini", "vertex"}),
+)
+
+
 def _rerank_entry(exchange: Exchange, address: str) -> Mapping[str, Any]:
     if exchange.provider != "voyage":
         return _openai_entry(exchange, address)

@@ -15,7 +15,7 @@ from .common import dumps, get, join, loads, parse, raw
 from .fold import Fold
 from .gemini_embed import Embed
 from .gemini_generate import Generate
-from .gemini_thinking import Thinking, bend_thinking
+from .gemini_generations import Generation, bend_to
 from .openai_chat import Chat
 from .openai_completions import Completions
 from .openai_embeddings import Embeddings
@@ -31,12 +31,12 @@ __all__ = [
     "Embeddings",
     "Fold",
     "Generate",
+    "Generation",
     "Meaning",
     "Messages",
     "Rerank",
     "Responses",
-    "Thinking",
-    "bend_thinking",
+    "bend_to",
     "builtin",
     "dumps",
     "fit_thinking",

@@ -1,13 +1,13 @@
 """Signatures of calls that clients dropped, put back; those of other vendors, taken out.
 
 The newer models refuse a turn whose first call has no signature. Where the router kept none, the API documents a
-word that stands for it; older models were recorded to take that word as well.
+word that stands for it; the older ones were recorded to do without.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -37,32 +37,44 @@ def names(fields: Fields) -> Sequence[str]:
 
 
 def resolve(fields: Fields, found: Mapping[str, bytes]) -> Fields:
-    """The fields with every first call signed; contents that need nothing stay byte for byte as they came."""
+    """The fields with the signatures that were kept; contents that need nothing stay byte for byte as they came."""
+    return _each(fields, lambda parts: _strip(parts) | _put_back(parts, found))
+
+
+def sign(fields: Fields) -> Fields:
+    """The fields with the word for a lost signature in every turn that has none."""
+    return _each(fields, _stand_in)
+
+
+def _each(fields: Fields, change: Callable[[list[Part]], bool]) -> Fields:
+    """The fields with the parts of each content changed in place; `change` says whether it did."""
     before = _opened(fields)
-    after = [_resolved(raw, found) if _has(raw, _CALLS) or _has(raw, _SIGNED) else raw for raw in before]
+    after = [_changed(raw, change) if _has(raw, _CALLS) or _has(raw, _SIGNED) else raw for raw in before]
     if all(one is two for one, two in zip(before, after, strict=True)):
         return fields
     return fields | {"contents": msgspec.Raw(dumps(after))}
 
 
-def _resolved(raw: msgspec.Raw, found: Mapping[str, bytes]) -> msgspec.Raw:
+def _changed(raw: msgspec.Raw, change: Callable[[list[Part]], bool]) -> msgspec.Raw:
     content = loads(raw)
-    parts = _parts(content)
-    changed = _strip(parts)  # in place
-    if first := _unsigned(parts):
-        changed = True
-        _sign(parts, first, found)
-    return msgspec.Raw(dumps(content)) if changed else raw
+    return msgspec.Raw(dumps(content)) if change(_parts(content)) else raw
 
 
-def _sign(parts: list[Part], first: Part, found: Mapping[str, bytes]) -> None:
-    turn = recalled(found, _id(first), NAME)
+def _put_back(parts: list[Part], found: Mapping[str, bytes]) -> bool:
+    """Whether there was something to be put back."""
+    first = _unsigned(parts)
+    turn = recalled(found, _id(first), NAME) if first else None
     signatures = turn.signatures if turn else {}
-    for part in parts:
-        if _call(part) and not _signature(part) and (kept := signatures.get(_id(part))):
-            part["thoughtSignature"] = kept
-    if not _signature(first):
+    lost = [(part, signatures[id]) for part in parts if not _signature(part) and (id := _id(part)) in signatures]
+    for part, signature in lost:
+        part["thoughtSignature"] = signature
+    return bool(lost)
+
+
+def _stand_in(parts: list[Part]) -> bool:
+    if first := _unsigned(parts):
         first["thoughtSignature"] = PLACEHOLDER
+    return first is not None
 
 
 def _strip(parts: list[Part]) -> bool:

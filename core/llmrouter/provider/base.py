@@ -31,7 +31,9 @@ from .refusals import ErrorRule, Said, classify, read_error
 
 PATIENCE = 30.0  # seconds that a look-up, such as the list of models, may take
 MOST_READ = 16 * 1024 * 1024  # bytes of such an answer
-REBUILT = ("messages", "input", "tools", "stream_options", "generationConfig", "generateContentRequest")
+REBUILT = (
+    "messages", "input", "tools", "stream_options", "contents", "generationConfig", "generateContentRequest",
+)  # fmt: skip
 
 
 class HTTPReply:

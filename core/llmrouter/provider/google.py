@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from llmrouter.dialects import bend_thinking
+from llmrouter.dialects import bend_to
 from llmrouter.http import URL
 from llmrouter.protocols import BuildContext
 from llmrouter.settings import ProviderSettings
@@ -42,8 +42,8 @@ class GoogleProvider(HTTPProvider):
         return url
 
     def bend(self, call: Call) -> Fields:
-        thinking = self.catalogue.thinks(call.endpoint.model) if call.op == "chat" else None
-        return bend_thinking(call.fields, thinking) if thinking else call.fields
+        generation = self.catalogue.generation(call.endpoint.model) if call.op == "chat" else None
+        return bend_to(call.fields, generation) if generation else call.fields
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         if status < 400 and not body:

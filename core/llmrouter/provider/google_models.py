@@ -1,4 +1,4 @@
-"""Google's models as data: what is known of each, and how much it may be told to think."""
+"""Google's models as data: what is known of each, and what its generation wants said otherwise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from attrs import evolve, field, frozen
 
-from llmrouter.dialects import Thinking
+from llmrouter.dialects import Generation
 from llmrouter.settings import ProviderSettings
 from llmrouter.types import ANY_MODEL, Card, Endpoint, Price
 
@@ -50,16 +50,16 @@ class Model:
 
 @frozen
 class Catalogue:
-    """The models of one data file; how the others think is told by their names."""
+    """The models of one data file; generations are told by names."""
 
     models: Mapping[str, Model]
-    thinking: Sequence[tuple[re.Pattern[str], Thinking]]  # the first whose pattern fits counts
+    generations: Sequence[tuple[re.Pattern[str], Generation]]  # the first whose pattern fits counts
 
     @classmethod
     def read(cls, text: str) -> Catalogue:
         data = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 (both are safe loaders)
-        thinking = [(re.compile(one.pop("match")), Thinking(**one)) for one in data["thinking"]]
-        return cls({name: Model(**one) for name, one in data["models"].items()}, thinking)
+        generations = [(re.compile(one.pop("match")), Generation(**one)) for one in data["generations"]]
+        return cls({name: Model(**one) for name, one in data["models"].items()}, generations)
 
     def card(self, model: str) -> Card:
         known = self.models.get(model)
@@ -70,9 +70,9 @@ class Catalogue:
         known = self.models.get(model)
         return tuple(one for one in spoken if known is None or one in known.dialects)
 
-    def thinks(self, model: str) -> Thinking | None:
+    def generation(self, model: str) -> Generation | None:
         """None where nothing is known: what was asked for is left to the vendor."""
-        return next((thinking for pattern, thinking in self.thinking if pattern.search(model)), None)
+        return next((found for pattern, found in self.generations if pattern.search(model)), None)
 
     def endpoints(self, config: ProviderSettings, spoken: Sequence[str]) -> Sequence[Endpoint]:
         """These models, those of the configuration, and one endpoint for every other id."""

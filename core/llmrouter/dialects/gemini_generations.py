@@ -1,4 +1,4 @@
-"""How much a model of Google's is told to think: each takes levels or a budget, and not every one of them.
+"""What a generation of Google's models wants said otherwise: how much to think, and signatures that were lost.
 
 A request is written without knowing the model that it goes to, so its provider bends it here, by data.
 """
@@ -14,6 +14,7 @@ from llmrouter.types import Fields
 
 from .common import loads, raw
 from .gemini_common import camel
+from .gemini_signatures import sign
 from .thinking import DYNAMIC, EFFORTS
 
 _CONFIGS = ("generationConfig", "generation_config")
@@ -21,16 +22,22 @@ _WORDS = (b"thinkingConfig", b"thinking_config")
 
 
 @frozen(kw_only=True)
-class Thinking:
-    """What a model takes. Neither levels nor a budget: it does not think."""
+class Generation:
+    """What its models take. Neither levels nor a budget: they do not think."""
 
     levels: tuple[str, ...] = field(default=(), converter=tuple)  # efforts, from least to most
     budget: tuple[int, int] | None = None  # tokens, the least and the most
     optional: bool = False  # whether a budget may be 0
+    signed: bool = False  # whether a turn that called functions is refused without its signature
 
 
-def bend_thinking(fields: Fields, thinking: Thinking) -> Fields:
+def bend_to(fields: Fields, generation: Generation) -> Fields:
     """The fields as the model takes them; the same where there is nothing to change."""
+    fields = _thinking(fields, generation)
+    return sign(fields) if generation.signed else fields
+
+
+def _thinking(fields: Fields, generation: Generation) -> Fields:
     name = next((name for name in _CONFIGS if name in fields), "")
     if not name or not any(word in bytes(fields[name]) for word in _WORDS):
         return fields
@@ -39,29 +46,29 @@ def bend_thinking(fields: Fields, thinking: Thinking) -> Fields:
     if not key:
         return fields
     before = {camel(one): value for one, value in config[key].items() if value is not None}
-    after = _bent(before, thinking)
+    after = _bent(before, generation)
     if after == before:
         return fields
     del config[key]
     return fields | {name: raw(config | ({"thinkingConfig": after} if after else {}))}
 
 
-def _bent(said: Mapping[str, Any], thinking: Thinking) -> dict[str, Any]:
+def _bent(said: Mapping[str, Any], generation: Generation) -> dict[str, Any]:
     found = dict(said)
     effort = str(said.get("thinkingLevel", "")).lower()
-    if thinking.levels:
-        if effort in EFFORTS and effort not in thinking.levels:
-            found["thinkingLevel"] = _level(effort, thinking.levels)
+    if generation.levels:
+        if effort in EFFORTS and effort not in generation.levels:
+            found["thinkingLevel"] = _level(effort, generation.levels)
         if effort:
             found.pop("thinkingBudget", None)  # both are refused
         return found
     found.pop("thinkingLevel", None)
-    if thinking.budget is None:
+    if generation.budget is None:
         return {}
     budget = said.get("thinkingBudget", EFFORTS.get(effort))
     if isinstance(budget, int) and budget != DYNAMIC:
-        least, most = thinking.budget
-        found["thinkingBudget"] = 0 if budget == 0 and thinking.optional else min(max(budget, least), most)
+        least, most = generation.budget
+        found["thinkingBudget"] = 0 if budget == 0 and generation.optional else min(max(budget, least), most)
     return found
 
 
