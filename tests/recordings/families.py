@@ -118,3 +118,13 @@ RERANK = Family(
     },
 )
 """Rankings of everybody, and the embeddings of the one vendor that has both and words of its own for them."""
+
+
+OLLAMA = Family(
+    name="ollama",
+    surfaces={
+        "api.chat": Surface(dialect="ollama.chat", op="chat", path="/v1/chat/completions", suffix="/api/chat")
+    },
+    entry=lambda exchange, address: {"plugin": "ollama", "base_url": address, "api_key": KEY},
+)
+"""Ollama's native chat. No client speaks it to the router: it is asked in OpenAI's words."""

@@ -3,6 +3,8 @@
 For the author of a dialect: `parse`, `get`, `raw` and `join` open, read and close a body; `AnswerReader` cuts
 an answer of either shape into frames, given the `Meaning` of its JSON; `Fold` gathers a stream into one answer. For
 the author of a provider that speaks Messages: `fit_thinking`.
+an answer of either shape into frames, given the `Meaning` of its JSON (`LineReader` where a stream is JSON lines);
+`Fold` gathers a stream into one answer.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ from .fold import Fold
 from .gemini_embed import Embed
 from .gemini_generate import Generate
 from .gemini_generations import Generation, bend_to
+from .lines import LineReader
 from .openai_chat import Chat
 from .openai_completions import Completions
 from .openai_embeddings import Embeddings
 from .reader import AnswerReader, Meaning
 from .rerank import Rerank
 from .responses import Responses
+from .thinking import effort_of
 
 __all__ = [
     "AnswerReader",
@@ -32,6 +36,7 @@ __all__ = [
     "Fold",
     "Generate",
     "Generation",
+    "LineReader",
     "Meaning",
     "Messages",
     "Rerank",
@@ -40,6 +45,7 @@ __all__ = [
     "builtin",
     "dumps",
     "fit_thinking",
+    "effort_of",
     "get",
     "join",
     "loads",

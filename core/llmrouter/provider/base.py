@@ -32,7 +32,8 @@ from .refusals import ErrorRule, Said, classify, read_error
 PATIENCE = 30.0  # seconds that a look-up, such as the list of models, may take
 MOST_READ = 16 * 1024 * 1024  # bytes of such an answer
 REBUILT = (
-    "messages", "input", "tools", "stream_options", "contents", "generationConfig", "generateContentRequest",
+    "messages", "input", "tools", "stream_options", "options", "contents", "generationConfig",
+    "generateContentRequest",
 )  # fmt: skip
 
 
@@ -142,12 +143,15 @@ class HTTPProvider:
             reply.dropped = _dropped(call.fields, fields)
         return reply
 
-    async def fetch(self, path: str, account: str) -> Any:
-        """The JSON that a GET of `base_url` + `path` gives. Raises LLMRouterError with what was said instead."""
+    async def fetch(self, path: str, account: str, body: bytes = b"") -> Any:
+        """The JSON that a GET of `base_url` + `path` gives, or a POST of `body`.
+
+        Raises LLMRouterError with what was said instead.
+        """
         url = URL(str(self.base_url) + path)
         try:
             async with asyncio.timeout(PATIENCE):
-                reply = await self._ask("GET", url, account)
+                reply = await self._ask("POST" if body else "GET", url, account, body)
                 body = await _whole(reply)
         except TimeoutError as error:
             raise TransportError("stall", f"{url.host}{url.path} took longer than {PATIENCE:g} s") from error

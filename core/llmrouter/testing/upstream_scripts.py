@@ -23,7 +23,7 @@ def event(data: Mapping[str, Any] | str) -> bytes:
 
 def answer(status: int = 200, headers: Mapping[str, str] = JSON, body: bytes | Mapping[str, Any] = b"") -> Script:
     """A plain answer with its length stated; a mapping is written as JSON."""
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    data = body if isinstance(body, bytes) else json.dumps(dict(body)).encode()
 
     async def script(line: Line) -> None:
         await line.head(status, headers, None if status in (204, 304) else len(data))
