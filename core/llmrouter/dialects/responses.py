@@ -60,17 +60,10 @@ class Responses:
     paths: Mapping[str, Op] = {"/v1/responses": "chat", "/v1/responses/input_tokens": "count"}
     expresses = frozenset(
         {
-            "tools",
-            "vision",
-            "audio",
-            "files",
-            "remote_media",
-            "json_schema",
-            "json_object",
-            "logprobs",
-            "vendor_state",
+            "tools", "vision", "audio", "files", "vendor_files", "vendor_prompts", "remote_media", "json_schema",
+            "json_object", "logprobs",
         }
-    )
+    )  # fmt: skip
 
     def facts(self, op: Op, fields: Fields, headers: Mapping[str, str]) -> Facts:
         require(fields, "model", "string")
@@ -104,7 +97,8 @@ class Responses:
 
     def aim(self, fields: Fields, model: str, stream: bool) -> Fields:
         """Sets the model and gives the upstream nothing to keep, nor anything that it could not read."""
-        aimed = responses_turns.without_foreign(fields) | {"model": raw(model), "store": raw(False)}
+        fields = responses_turns.asking_for_reasoning(responses_turns.without_foreign(fields))
+        aimed = fields | {"model": raw(model), "store": raw(False)}
         aimed.pop(hints.FIELD, None)
         aimed.pop("previous_response_id", None)
         if stream:
@@ -159,7 +153,7 @@ def _needs(said: Mapping[str, Any]) -> set[str]:
     """What an upstream's dialect must be able to say, as far as it does not stand in items and tools."""
     needs = set[str]()
     if said.get("prompt") is not None:
-        needs.add("vendor_state")
+        needs.add("vendor_prompts")
     if said.get("top_logprobs") or LOGPROBS in (said.get("include") or ()):
         needs.add("logprobs")
     format = (said.get("text") or {}).get("format")

@@ -81,7 +81,7 @@ def write_conversation(conversation: Conversation) -> Encoded:
     if instructions:
         fields["instructions"] = raw(instructions)
     if conversation.tools:
-        fields["tools"] = raw(write_tools(conversation.tools))
+        fields["tools"] = raw(write_tools(conversation.tools, dropped))
         if conversation.tool_choice != "auto":
             fields["tool_choice"] = raw(write_choice(conversation.tool_choice))
     fields |= _write_options(conversation.options, dropped)

@@ -103,8 +103,12 @@ def _part(part: Part, spoken: bool, dropped: list[str]) -> dict[str, Any] | None
             return {"type": "input_image", "image_url": url, "detail": detail or "auto"}
         case File(url, name) if not spoken:
             return _file(url, name)
-    dropped.append(f"messages.{type(part).__name__.lower()}")
+    dropped.append("messages.cache_control" if isinstance(part, CacheMark) else f"messages.{_kind(part)}")
     return None
+
+
+def _kind(part: Part) -> str:
+    return type(part).__name__.lower()
 
 
 def _file(url: str, name: str) -> dict[str, Any]:

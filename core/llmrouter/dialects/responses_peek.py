@@ -64,5 +64,5 @@ def _look(parts: msgspec.Raw, place: str, needs: set[str]) -> tuple[int, int]:
     if _REMOTE.search(content):
         needs.add("remote_media")
     if _STORED.search(content):
-        needs.add("vendor_state")
+        needs.add("vendor_files")
     return embedded(content)

@@ -130,8 +130,9 @@ def _leave(tool: Mapping[str, Any], read: frozenset[str], place: str, extra: dic
 # --- written
 
 
-def write_tools(tools: Tools) -> list[dict[str, Any]]:
+def write_tools(tools: Tools, dropped: list[str]) -> list[dict[str, Any]]:
     """A function is strict here unless it says otherwise, and in every other dialect only when it does."""
+    dropped.extend(["tools.cache_control"] if any("cache" in tool for tool in tools) else ())
     return [
         {
             "type": "function",

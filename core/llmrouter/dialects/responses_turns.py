@@ -1,7 +1,7 @@
 """Reasoning that an endpoint wants back, and that another's endpoint could not read.
 
 The API is stateless here (`store` is false, see `aim`): reasoning comes back with its encrypted content or not at
-all.
+all. Vendors give it to those who ask, and only models that reason may be asked.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .signatures import MARK
 
 ENCRYPTED = "reasoning.encrypted_content"
 
+_NULL = msgspec.Raw(b"null")
 _SPOKEN = frozenset({"reasoning", "function_call", "custom_tool_call"})
 _REASONING = b'"reasoning"'
 
@@ -30,7 +31,7 @@ class Peeked(msgspec.Struct, gc=False):
     role: str | None = ""
     call_id: str | None = ""
     encrypted_content: str | None = None
-    content: msgspec.Raw = msgspec.Raw(b"null")
+    content: msgspec.Raw = _NULL
 
 
 _peeked = msgspec.json.Decoder(list[Peeked])
@@ -53,14 +54,21 @@ def missing(fields: Fields) -> Sequence[str]:
 
 
 def resolved(fields: Fields, found: Mapping[str, bytes]) -> Fields:
-    """The fields with those thoughts in their places, asking for the encrypted content of the next ones."""
+    """The fields with those thoughts in their places."""
     items = items_of(fields)
     for at, call_id in reversed(list(_thoughtless(fields))):
         if turn := recalled(found, call_id, NAME):
             thoughts = [msgspec.structs.replace(thought, source=NAME) for thought in turn.thoughts]
             items[at:at] = [raw(item) for thought in thoughts if (item := write_thought(thought))]
-    include = [one for one in get(fields, "include") or () if one != ENCRYPTED]
-    return fields | {"input": raw(items), "include": raw([*include, ENCRYPTED])}
+    return fields | {"input": raw(items)}
+
+
+def asking_for_reasoning(fields: Fields) -> Fields:
+    """The fields of who speaks of reasoning, asking for its encrypted content: other models refuse to be asked."""
+    if kind(fields.get("reasoning", _NULL)) != "object":
+        return fields
+    include = get(fields, "include") or []
+    return fields if ENCRYPTED in include else fields | {"include": raw([*include, ENCRYPTED])}
 
 
 def _thoughtless(fields: Fields) -> Iterator[tuple[int, str]]:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llmrouter_provider_openai.bending import bent, touched
+from llmrouter_provider_openai.bending import asking_for_reasoning, bent, counted, touched
 from llmrouter_provider_openai.profile import Bend, load
 
 from llmrouter.types import Fields, Op
@@ -50,7 +50,12 @@ def test_a_field_that_was_sent_under_both_names_stays_as_it_is() -> None:
 
 def test_a_body_that_no_bend_touches_is_not_opened() -> None:
     assert touched(load("openai").request) == {"top_k"}
-    assert touched(Bend(drop=["x"], roles={"a": "b"}, tool_choice={"c": None})) == {"x", "messages", "tool_choice"}
+    assert touched(Bend(drop=["x"], roles={"a": "b"}, tool_choice={"c": None})) == {
+        "x",
+        "messages",
+        "input",
+        "tool_choice",
+    }
     assert touched(Bend(keep=["x"])) is None
     assert touched(Bend()) == frozenset()
 
@@ -199,4 +204,39 @@ def test_a_profile_bends_a_whole_request() -> None:
     assert shown(bent(opened(body), load("mistral").request, "chat")) == (
         '{"model":"m","messages":[{"role":"system","content":"c"}],"max_tokens":5,"random_seed":1,'
         '"tool_choice":"any","stream":true}'
+    )
+
+
+def test_a_function_in_one_level_is_stripped_as_well() -> None:
+    body = '{"tools":[{"type":"function","name":"f","strict":true},{"type":"web_search"}]}'
+    assert bend(body, tool_strip=["strict"]) == '{"tools":[{"type":"function","name":"f"},{"type":"web_search"}]}'
+
+
+def test_roles_of_items_are_renamed_and_a_text_is_left() -> None:
+    body = '{"input":[{"role":"developer","content":"x"},{"type":"reasoning"}]}'
+    assert (
+        bend(body, roles={"developer": "system"})
+        == '{"input":[{"role":"system","content":"x"},{"type":"reasoning"}]}'
+    )
+    assert bend('{"input":"x"}', roles={"developer": "system"}) == '{"input":"x"}'
+
+
+@pytest.mark.parametrize(
+    ("include", "becomes"),
+    [
+        (None, ["reasoning.encrypted_content"]),
+        ("null", ["reasoning.encrypted_content"]),
+        ('["a"]', ["a", "reasoning.encrypted_content"]),
+        ('["reasoning.encrypted_content"]', ["reasoning.encrypted_content"]),
+        ("7", 7),
+    ],
+)
+def test_a_model_that_reasons_is_asked_for_its_reasoning(include: str | None, becomes: Any) -> None:
+    fields = {} if include is None else {"include": msgspec.Raw(include.encode())}
+    assert msgspec.json.decode(asking_for_reasoning(fields)["include"]) == becomes
+
+
+def test_a_count_is_told_what_it_counts_and_nothing_else() -> None:
+    assert shown(counted(opened('{"model":"m","input":"x","store":false,"tools":[]}'))) == (
+        '{"model":"m","input":"x","tools":[]}'
     )

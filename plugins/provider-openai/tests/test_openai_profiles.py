@@ -161,6 +161,26 @@ def test_a_server_of_ones_own_is_suggested_by_its_address_and_not_by_a_key() -> 
     }
 
 
-@pytest.mark.parametrize(("name", "keeps"), [("deepseek", True), ("moonshot", True), ("openai", False)])
+@pytest.mark.parametrize(("name", "keeps"), [("deepseek", True), ("moonshot", True), ("zai", False)])
 def test_every_model_of_a_vendor_that_wants_thoughts_back_keeps_them(name: str, keeps: bool) -> None:
     assert {"openai.chat" in one.card.keeps for one in endpoints(settings(name))} == {keeps}
+
+
+def test_what_reasons_in_responses_wants_its_thoughts_back_there() -> None:
+    reasoning = [one for one in endpoints(settings()) if one.card.keeps]
+    assert {one.card.keeps for one in reasoning} == {frozenset({"openai.responses"})}
+    assert {one.model for one in endpoints(settings()) if one.dialects == ("openai.responses",)} <= {
+        one.model for one in reasoning
+    }
+
+
+def test_tokens_are_counted_where_the_profile_says_so() -> None:
+    assert {one.ops for one in endpoints(settings())} == {None}
+    assert all("count" not in (one.ops or ()) for one in endpoints(settings("xai")))
+    assert all(one.ops for one in endpoints(settings("xai")))
+
+
+def test_each_dialect_is_bent_by_itself() -> None:
+    assert set(load("xai").bends()) == {"openai.chat", "openai.responses"}
+    assert load("xai").bends()["openai.responses"].drop == {"metadata"}
+    assert "openai.responses" not in load("deepseek").bends()

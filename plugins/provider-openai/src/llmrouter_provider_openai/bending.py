@@ -15,7 +15,7 @@ from .profile import Bend
 _objects = msgspec.json.Decoder(list[Fields])
 _object = msgspec.json.Decoder(Fields)
 
-
+ENCRYPTED = "reasoning.encrypted_content"
 COUNTED = frozenset(
     {
         "model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text",
@@ -30,7 +30,7 @@ def touched(bend: Bend) -> frozenset[str] | None:
     if bend.keep:
         return None
     names = {*bend.rename, *bend.drop, *(["tool_choice"] if bend.tool_choice else [])}
-    return frozenset(names | {name for name in ("messages", "tools") if _is_touched(name, bend)})
+    return frozenset(names | {name for name in ("messages", "input", "tools") if _is_touched(name, bend)})
 
 
 def bent(fields: Fields, bend: Bend, op: Op) -> Fields:
@@ -44,6 +44,17 @@ def bent(fields: Fields, bend: Bend, op: Op) -> Fields:
         if name in found and _is_touched(name, bend):
             found[name] = _each(found[name], bend, change)
     return found
+
+
+def asking_for_reasoning(fields: Fields) -> Fields:
+    """The fields, asking a model that reasons for what it wants back in later turns: it keeps nothing itself."""
+    try:
+        include = msgspec.json.decode(fields.get("include", b"[]"), type=list[str] | None) or []
+    except msgspec.MsgspecError:
+        return fields
+    if ENCRYPTED in include:
+        return fields
+    return {**fields, "include": msgspec.Raw(msgspec.json.encode([*include, ENCRYPTED]))}
 
 
 def counted(fields: Fields) -> Fields:

@@ -85,7 +85,7 @@ class Model:
     abilities: Words | None = field(default=None, converter=_words)
     quality: float | None = None
     dialects: tuple[str, ...] = field(default=(), converter=tuple)  # empty: those of the profile about text
-    keeps: Words = field(default=frozenset(), converter=_set)  # as those of the profile
+    reasons: bool = False  # and gives its reasoning out, encrypted, to who asks in openai.responses
 
 
 @frozen(kw_only=True)
@@ -136,7 +136,7 @@ class Profile:
             window=known.context_window,
             max_output=known.max_output,
             price=known.price,
-            keeps=self.keeps | known.keeps,
+            keeps=self.keeps | ({RESPONSES} if known.reasons else frozenset()),
         )
         return card if known.quality is None else evolve(card, quality=known.quality)
 

@@ -13,7 +13,7 @@ from llmrouter.protocols import BuildContext
 from llmrouter.provider import FAMILIES, URL, AccountSettings, HTTPProvider, accounts_of, moment
 from llmrouter.types import Call, Endpoint, Fields
 
-from .bending import bent, counted, touched
+from .bending import asking_for_reasoning, bent, counted, touched
 from .config import OpenAISettings
 from .profile import RESPONSES, Bend, Profile
 
@@ -32,6 +32,7 @@ class OpenAIProvider(HTTPProvider):
     def __init__(self, config: OpenAISettings, context: BuildContext) -> None:
         self.profile: Profile = config.loaded()
         self._more_headers = {**self.profile.headers, **config.headers}
+        self._reasoning = {name for name, model in self.profile.models.items() if model.reasons}
         self._bends = {dialect: (bend, touched(bend)) for dialect, bend in self.profile.bends().items()}
         super().__init__(
             config,
@@ -52,7 +53,10 @@ class OpenAIProvider(HTTPProvider):
         bend, names = self._bends.get(call.wire.dialect, UNBENT)
         touches = bend and (names is None or not names.isdisjoint(call.fields))
         fields = bent(call.fields, bend, call.op) if bend and touches else call.fields
-        return counted(fields) if call.op == "count" else fields
+        if call.op == "count":
+            return counted(fields)
+        reasons = call.wire.dialect == RESPONSES and call.endpoint.model in self._reasoning
+        return asking_for_reasoning(fields) if reasons else fields
 
     def hint(self, headers: Mapping[str, str], message: str, now: float) -> float | None:
         """Some write the end of a limit into their message, in the time of their own zone."""
