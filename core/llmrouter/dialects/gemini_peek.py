@@ -16,6 +16,7 @@ from .openai_peek import BYTES_PER_TOKEN, MEDIA_TOKENS, Seen
 T = TypeVar("T")
 
 _NULL = msgspec.Raw(b"null")
+_N = ord("n")
 
 
 class Blob(msgspec.Struct, gc=False):
@@ -62,7 +63,7 @@ def peek(contents: msgspec.Raw, fields: Fields) -> Seen:
         size += len(fields[name]) if name in fields else 0
     if "tools" in fields and any(map(_calls, _listed(_read(_tools, "tools", fields["tools"])))):
         needs.add("tools")
-    in_tool_loop = last is not None and (last.functionResponse is not _NULL or last.function_response is not _NULL)
+    in_tool_loop = last is not None and (_there(last.functionResponse) or _there(last.function_response))
     return Seen(frozenset(needs), size // BYTES_PER_TOKEN + media * MEDIA_TOKENS, in_tool_loop)
 
 
@@ -76,8 +77,13 @@ def _needs(blob: Blob) -> set[str]:
 
 def _calls(tool: Tool) -> bool:
     return any(
-        len(one) > len("[]") and one is not _NULL for one in (tool.functionDeclarations, tool.function_declarations)
+        _there(one) and len(one) > len("[]") for one in (tool.functionDeclarations, tool.function_declarations)
     )
+
+
+def _there(value: msgspec.Raw) -> bool:
+    """Whether a value stands there that is not null."""
+    return memoryview(value)[0] != _N
 
 
 def _listed(value: list[T] | T | None) -> list[T]:
