@@ -225,7 +225,7 @@ def test_extras_go_back_to_their_own_family_only() -> None:
     assert said(encoded, "generationConfig") == {"speechConfig": {}}
     assert encoded.dropped == ("contents.parts.videoMetadata",)
     foreign = written(Message("user", (Text("hi"),)), options={"extra": {"store": True}, "extra_of": "openai"})
-    assert (foreign.fields.keys(), foreign.dropped) == ({"contents"}, ("store",))
+    assert (list(foreign.fields), foreign.dropped) == (["contents"], ("store",))
 
 
 def test_a_count_of_more_than_contents_is_a_whole_request() -> None:
@@ -254,7 +254,7 @@ def test_it_remembers() -> None:
 
 # --- there and back
 
-_words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=12)
+_words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 _names = st.from_regex(r"[a-z_][a-z0-9_]{0,12}", fullmatch=True)
 _user_parts = st.one_of(
     st.builds(Text, _words),

@@ -163,9 +163,10 @@ class AnswerMeaning:
             return
         for part in parts:
             self._part(part, events)
-        if reason := candidate.finishReason:
-            if reason in FAILED and not self._spoke:
-                events.append(Fault(data))
+        reason = candidate.finishReason
+        if reason in FAILED and not self._spoke:
+            events.append(Fault(data))
+        elif reason:
             self._reason = REASONS.get(reason, "stop")
 
     def _part(self, part: Part, events: list[Event]) -> None:
