@@ -5,10 +5,10 @@ A request is written without knowing the model that it goes to, so its provider 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from llmrouter.types import Fields
 
@@ -25,8 +25,8 @@ _WORDS = (b"thinkingConfig", b"thinking_config")
 class Generation:
     """What its models take. Neither levels nor a budget: they do not think."""
 
-    levels: tuple[str, ...] = field(default=(), converter=tuple)  # efforts, from least to most
-    budget: tuple[int, int] | None = None  # tokens, the least and the most
+    levels: Sequence[str] = ()  # efforts, from least to most
+    budget: Sequence[int] | None = None  # tokens, the least and the most
     optional: bool = False  # whether a budget may be 0
     signed: bool = False  # whether a turn that called functions is refused without its signature
 
@@ -72,6 +72,6 @@ def _bent(said: Mapping[str, Any], generation: Generation) -> dict[str, Any]:
     return found
 
 
-def _level(effort: str, levels: tuple[str, ...]) -> str:
+def _level(effort: str, levels: Sequence[str]) -> str:
     """The least level that is enough, else the highest there is."""
     return next((one for one in levels if EFFORTS[one] >= EFFORTS[effort]), levels[-1])
