@@ -208,6 +208,7 @@ def test_calls_without_ids_are_answered_by_name_and_in_order() -> None:
         ({"output": "fine"}, ["fine"], False),
         ({"output": ["one", "two"]}, ["one", "two"], False),
         ({"error": "no"}, ["no"], True),
+        ({"result": "fine"}, ["fine"], False),
         ({"result": 3}, ['{"result":3}'], False),
         ({"output": {"a": 1}}, ['{"output":{"a":1}}'], False),
     ],

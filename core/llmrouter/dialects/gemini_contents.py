@@ -120,10 +120,10 @@ class Contents:
 
 
 def _read_response(wire: Any) -> tuple[list[Text], bool]:
-    """The texts of an output, and whether it is an error: the API names `output` and `error` for them."""
+    """The texts of an output, and whether it is an error. `output` and `error` are the API's names, `result` an SDK's."""
     if isinstance(wire, Mapping) and len(wire) == 1:
         ((name, value),) = wire.items()
         texts = value if isinstance(value, list) else [value]
-        if name in ("output", "error") and all(isinstance(one, str) for one in texts):
+        if name in ("output", "result", "error") and all(isinstance(one, str) for one in texts):
             return [Text(one) for one in texts], name == "error"
     return ([] if wire is None else [Text(dumps(wire).decode())]), False
