@@ -120,7 +120,7 @@ class Contents:
 
 
 def _read_response(wire: Any) -> tuple[list[Text], bool]:
-    """The texts of an output, and whether it is an error. `output` and `error` are the API's names, `result` an SDK's."""
+    """The texts of an output, and whether it is an error. `result` is no name of the API's, but of its SDK."""
     if isinstance(wire, Mapping) and len(wire) == 1:
         ((name, value),) = wire.items()
         texts = value if isinstance(value, list) else [value]
