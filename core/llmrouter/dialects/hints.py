@@ -20,16 +20,15 @@ LONGEST = 200  # characters of a session that are kept
 AMOUNTS = frozenset({"budget", "timeout"})
 """Hints that are figures: USD for a request, and seconds."""
 
-_HEADERS = tuple((f"x-llmrouter-{name}", name) for name in NAMES)
+_HEADERS = {f"x-llmrouter-{name}": name for name in NAMES}
 _SESSION_HEADERS = ("x-session-id", "session-id", "x-session-affinity", "x-claude-code-session-id")
 
 
 def hints(own: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
     """The hints of a request; a header wins over the body, `own`. Raises InvalidRequest."""
     found = {name: value for name, value in own.items() if name != "session"}
-    for header, name in _HEADERS:
-        if header in headers:
-            found[name] = headers[header]
+    for header in _HEADERS.keys() & headers.keys():
+        found[_HEADERS[header]] = headers[header]
     for name in AMOUNTS & found.keys():
         _check_amount(name, found[name])
     if "timeout" not in found and "x-request-timeout" in headers:
@@ -39,10 +38,9 @@ def hints(own: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
 
 def session(own: Mapping[str, str], headers: Mapping[str, str], *named: Any) -> str | None:
     """What keeps the requests of a conversation together: said to us, said by a harness, or a body's own name."""
-    harness = [headers.get(name) for name in _SESSION_HEADERS]
-    for value in (headers.get("x-llmrouter-session"), own.get("session"), *harness, *named):
-        if value:
-            return str(value)[:LONGEST]
+    harness = map(headers.get, _SESSION_HEADERS)
+    for value in filter(None, (headers.get("x-llmrouter-session"), own.get("session"), *harness, *named)):
+        return str(value)[:LONGEST]
     return None
 
 

@@ -120,9 +120,10 @@ class Exchange:
     async def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> None:
         write, wire, data = self.writer.write, self.facts.wire, b""
         for frame in frames:
-            for event in frame.events:
-                if type(event) is Keep:
-                    await self._keep(event)
+            if Keep in map(type, frame.events):
+                for keep in frame.events:
+                    if isinstance(keep, Keep):
+                        await self._keep(keep)
             data += write(frame, frame.wire == wire)
         if data:
             if not self.committed:

@@ -109,14 +109,12 @@ class Quota:
                 self._sightings.append(sighting)
 
     def _take(self, asks: Sequence[Ask]) -> Reservation | None:
-        now, holdings, found = self._clock(), self._holdings, []
-        for ask in asks:
-            holding, amount = holdings[ask.bucket], ask.amount
-            if not holding.covers(amount, now):
+        now, found = self._clock(), [self._holdings[ask.bucket] for ask in asks]
+        for holding, ask in zip(found, asks, strict=True):
+            if not holding.covers(ask.amount, now):
                 return None
-            found.append((holding, amount))
-        for holding, amount in found:
-            holding.take(amount)
+        for holding, ask in zip(found, asks, strict=True):
+            holding.take(ask.amount)
         return Taken(self, asks, now)
 
     def _refused(self, asks: Sequence[Ask]) -> Exhausted | None:
@@ -128,13 +126,11 @@ class Quota:
         return None
 
     def _close(self, asks: Sequence[Ask], spent: Mapping[Unit, float] | None, since: float) -> None:
-        now, holdings = self._clock(), self._holdings
+        now = self._clock()
         for ask in asks:
-            bucket, amount = ask.bucket, ask.amount
-            used = amount if spent is None else spent.get(bucket.unit, 0.0)
-            if bucket.unit == "concurrent":
-                used = 0.0
-            holdings[bucket].close(amount, used, since, now)
+            unit = ask.bucket.unit
+            used = ask.amount if spent is None else spent.get(unit, 0.0)
+            self._holdings[ask.bucket].close(ask.amount, 0.0 if unit == "concurrent" else used, since, now)
 
     # ---- asking the store -----------------------------------------------------------------------
 

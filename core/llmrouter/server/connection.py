@@ -83,11 +83,9 @@ class Connection:
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         values = "".join(headers.values())
         encode = str.encode if values.isascii() and values.isprintable() else _tamed
-        pairs = [
-            (name.encode(), encode(value))
-            for name, value in headers.items()
-            if name != "content-length"  # known when the answer is whole; of a stream, never
-        ]
+        if "content-length" in headers:  # known when the answer is whole; of a stream, never
+            headers = {name: value for name, value in headers.items() if name != "content-length"}
+        pairs = [*zip(map(str.encode, headers), map(encode, headers.values()), strict=True)]
         if "x-request-id" not in headers:
             pairs.append((b"x-request-id", self.id.encode()))
         if status < 400 and self.request is not None and self.request.facts.wire.stream:

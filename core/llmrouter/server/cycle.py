@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 CONTROLS = bytes(code for code in (*range(32), 127) if code != 9)
 """What may not stand in a header."""
-FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 EMPTY = (204, 304)  # statuses of answers without a body
 STATUS_LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in HTTPStatus}
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -120,10 +119,10 @@ class Cycle:
     def _begin(self, status: int, headers: Pairs) -> bytes:
         """The head of the answer; notes how its body is framed."""
         pairs = [*self._protocol.default_headers, *headers]
-        lines = b"".join([b"%s: %s\r\n" % pair for pair in pairs])
+        lines = b"".join(map(b"%s: %s\r\n".__mod__, pairs))
         if len(lines) - len(lines.translate(None, CONTROLS)) != 2 * len(pairs):
             raise RuntimeError("a header of the answer holds a control character")
-        said = {name: value for name, value in pairs if name in FRAMING}
+        said = dict(pairs)
         if b"close" in said.get(b"connection", b"").lower():
             self.keep_alive = False
         elif not self.keep_alive:

@@ -25,7 +25,10 @@ def costs(candidates: Sequence[Candidate]) -> Utilities:
 
 def speeds(candidates: Sequence[Candidate]) -> Utilities:
     """Logarithmic in the time to the first output; what is not known yet stands in the middle."""
-    closeness = _closeness([one.ttft for one in candidates if one.ttft])
+    known = [one.ttft for one in candidates if one.ttft]
+    if not known:
+        return [0.5] * len(candidates)
+    closeness = _closeness(known)
     return [closeness(one.ttft) if one.ttft else 0.5 for one in candidates]
 
 
