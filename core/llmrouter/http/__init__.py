@@ -13,6 +13,10 @@ decoded, without its `content-encoding`. Redirects are not followed, cookies not
 
 from __future__ import annotations
 
+from . import lean_httpx  # noqa: F401 (it comes before httpx)
+
+# isort: split
+
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal, cast

@@ -35,7 +35,7 @@ class OpenAISettings(ProviderSettings):
             raise ValueError(f"the profile {self.profile!r} needs a key: set `api_key` ({', '.join(missing)})")
 
     def loaded(self) -> Profile:
-        """The profile, read anew: nothing is kept between configurations."""
+        """The profile; one from a file is read anew, for it may have changed between configurations."""
         return load(self.profile)
 
     def address(self) -> str:

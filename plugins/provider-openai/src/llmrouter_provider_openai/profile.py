@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,12 @@ def load(name: str) -> Profile:
         close = difflib.get_close_matches(name, names(), 1)
         hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(names())}; or a path to a .yaml"
         raise ValueError(f"there is no profile {name!r}. {hint}")
+    return _shipped(name)
+
+
+@cache
+def _shipped(name: str) -> Profile:
+    """Data of this package, which does not change; one configuration asks for it five times for each provider."""
     return structured(read(f"profiles/{name}.yaml"))
 
 
