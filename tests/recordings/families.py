@@ -128,3 +128,29 @@ OLLAMA = Family(
     entry=lambda exchange, address: {"plugin": "ollama", "base_url": address, "api_key": KEY},
 )
 """Ollama's native chat. No client speaks it to the router: it is asked in OpenAI's words."""
+
+
+def _responses_entry(exchange: Exchange, address: str) -> Mapping[str, Any]:
+    profile = exchange.provider if exchange.provider in ("deepseek", "xai") else "openai"
+    return {"plugin": "openai", "profile": profile, "base_url": f"{address}/v1", "api_key": KEY}
+
+
+RESPONSES = Family(
+    name="responses",
+    surfaces={
+        "responses": Surface(dialect="openai.responses", op="chat", path="/v1/responses", suffix="/responses")
+    },
+    entry=_responses_entry,
+)
+COUNTS = Family(
+    name="responses' counts",
+    surfaces={
+        "responses": Surface(
+            dialect="openai.responses",
+            op="count",
+            path="/v1/responses/input_tokens",
+            suffix="/responses/input_tokens",
+        )
+    },
+    entry=_responses_entry,
+)
