@@ -20,6 +20,7 @@ PNG = {"type": "base64", "media_type": "image/png", "data": "A" * 4000}
 PDF = {"type": "base64", "media_type": "application/pdf", "data": "AA"}
 PLAIN = {"type": "text", "media_type": "text/plain", "data": "AA"}
 FAR = {"type": "url", "url": "https://x.example/y"}
+KEPT = {"type": "file", "file_id": "file_1"}
 SEEN = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image", "source": PNG}]}
 
 
@@ -61,6 +62,8 @@ def test_a_missing_limit_is_no_fault_here() -> None:
         ({"messages": said({"type": "image", "source": PNG})}, {"vision"}),
         ({"messages": said({"type": "image", "source": FAR})}, {"vision", "remote_media"}),
         ({"messages": said({"type": "document", "source": PDF})}, {"files"}),
+        ({"messages": said({"type": "image", "source": KEPT})}, {"vision", "vendor_files"}),
+        ({"messages": said({"type": "container_upload", "file_id": "f"})}, {"vendor_files"}),
         ({"messages": said({"type": "document", "source": PLAIN})}, set()),
         ({"messages": said(SEEN)}, {"vision"}),
         ({"messages": said({"type": "a_block_of_2030", "source": 7})}, set()),
@@ -155,7 +158,8 @@ def test_what_claude_code_sends_is_accepted_and_can_be_said_elsewhere() -> None:
     }
     whole = parse(dumps(body))
     found = MESSAGES.facts("chat", whole, {"anthropic-beta": "claude-code-20250219"})
-    assert (found.session, found.needs) == ("s-7", frozenset({"tools"}))
+    assert found.session == "s-7"
+    assert found.needs == {"tools"}
     conversation = MESSAGES.decode("chat", whole)
     assert isinstance(conversation, Conversation)
     assert [message.role for message in conversation.messages] == ["system", "user", "system"]

@@ -20,7 +20,7 @@ from .common import get, loads, raw
 from .noting import Turn, name_of, recalled
 from .signatures import MARK
 
-_MARKED = b'"' + MARK.encode()
+_MARKED = MARK.encode()
 _THOUGHTS = ("thinking", "redacted_thinking")
 
 
@@ -71,7 +71,8 @@ def lacks_thoughts(fields: Fields) -> bool:
             turn.append(blocks)
         elif any(block.type != "tool_result" for block in blocks) or not blocks:
             turn = []  # somebody spoke
-    return bool(turn and turn[0]) and turn[0][0].type not in _THOUGHTS
+    called = any(block.type == "tool_use" for blocks in turn for block in blocks)
+    return called and bool(turn[0]) and turn[0][0].type not in _THOUGHTS
 
 
 def _kept(fields: Fields, found: Mapping[str, bytes]) -> Mapping[int, Turn]:

@@ -143,7 +143,9 @@ def keep_peace(body: dict[str, Any], dropped: list[str]) -> None:
     """Under a budget of thoughts no tool may be forced; whoever thinks is sampled as the vendor wants it."""
     thinking = (body.get("thinking") or {}).get("type")
     if thinking == "enabled" and is_forced(body.get("tool_choice")):
+        output = {name: value for name, value in body.pop("output_config", {}).items() if name != "effort"}
         del body["thinking"]
+        body.update({"output_config": output} if output else {})
         dropped.append("thinking_budget")
         return
     if thinking not in ("enabled", "adaptive"):

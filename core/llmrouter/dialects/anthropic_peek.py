@@ -13,6 +13,8 @@ from .common import decode, loads
 from .openai_peek import BYTES_PER_TOKEN, MEDIA_TOKENS, Seen, typed
 
 _MEDIA = {"image": "vision", "document": "files"}
+_ELSEWHERE = {"url": "remote_media", "file": "vendor_files"}
+"""Needs of media that do not stand in the request, by the type of their source."""
 _NULL = msgspec.Raw(b"null")
 
 
@@ -56,6 +58,8 @@ class Peek:
         for block in blocks:
             if block.type in _MEDIA:
                 self._medium(block)
+            elif block.type == "container_upload":
+                self.needs.add("vendor_files")
             elif block.type == "tool_result":
                 self.blocks(block.content, place)
         return blocks
@@ -67,8 +71,8 @@ class Peek:
         self.needs.add(_MEDIA[block.type])
         self.media += 1
         self.size -= len(source.data)
-        if source.type == "url":
-            self.needs.add("remote_media")
+        if source.type in _ELSEWHERE:
+            self.needs.add(_ELSEWHERE[source.type])
 
 
 def peek(fields: Fields) -> Seen:

@@ -52,14 +52,14 @@ def write_thinking(options: Mapping[str, Any], dropped: list[str]) -> tuple[dict
     if budget == 0 or (budget is None and effort == "none"):
         return {"type": "disabled"}, None
     if effort is not None:
-        effort = effort if effort in EFFORTS else _WEAKEST
+        effort = None if effort == "none" else effort if effort in EFFORTS else _WEAKEST
     if budget is None and effort is None:
         return None, None
     if budget is None or budget == DYNAMIC:
         said: dict[str, Any] = {"type": "adaptive"}
     elif (most := fitted_budget(int(budget), options.get("max_output"))) is None:
         dropped.append("thinking_budget")
-        return None, effort
+        return None, None
     else:
         said = {"type": "enabled", "budget_tokens": most}
     if "thoughts" in options:

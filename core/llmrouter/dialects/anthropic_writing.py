@@ -7,7 +7,7 @@ for each call; no text is blank.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import takewhile
+from itertools import count, takewhile
 from typing import Any
 
 from llmrouter.types import CacheMark, File, Image, Message, Part, Refusal, Text, Thought, ToolCall, ToolOutput
@@ -30,6 +30,8 @@ class Writing:
 
     def __init__(self, names: Mapping[str, str], ids: Mapping[str, str], dropped: list[str]) -> None:
         self._names, self._ids, self._dropped = names, ids, dropped
+        self._taken: set[str] = set()  # ids of calls
+        self._unanswered: dict[str, list[str]] = {}  # id of a call → under which ids it was written
 
     def system(self, messages: Sequence[Message]) -> list[Block]:
         """What is said before anybody else speaks."""
@@ -81,11 +83,11 @@ class Writing:
             case Text(text) | Refusal(text):
                 return {"type": "text", "text": text} if text.strip() else None
             case ToolCall(id, name, arguments):
-                fit = {"id": self._ids.get(id, id), "name": self._names.get(name, name)}
+                fit = {"id": self._called(id), "name": self._names.get(name, name)}
                 return {"type": "tool_use", **fit, "input": as_input(arguments)}
             case ToolOutput(id, content, error):
                 inside = [block for one in content if (block := self._block(one, "user"))]
-                return _output(self._ids.get(id, id), inside, error)
+                return _output(self._answered(id), inside, error)
             case Thought() if part.signature and part.source == NAME:
                 return written_thought(part)
             case Image() | File() if role != "assistant":
@@ -94,6 +96,21 @@ class Writing:
                     return block
         self._dropped.append(f"messages.{type(part).__name__.lower()}")
         return None
+
+    def _called(self, id: str) -> str:
+        """An id that no other call has: some vendors count theirs anew in every answer."""
+        fit = first = self._ids.get(id, id)
+        for number in count(2):
+            if fit not in self._taken:
+                break
+            fit = f"{first}_{number}"
+        self._taken.add(fit)
+        self._unanswered.setdefault(id, []).append(fit)
+        return fit
+
+    def _answered(self, id: str) -> str:
+        waiting = self._unanswered.get(id)
+        return waiting.pop(0) if waiting else self._ids.get(id, id)
 
 
 def _is_system(message: Message) -> bool:
