@@ -154,3 +154,33 @@ COUNTS = Family(
     },
     entry=_responses_entry,
 )
+
+
+def _anthropic_entry(exchange: Exchange, address: str) -> Mapping[str, Any]:
+    return {"plugin": "anthropic", "base_url": address, "api_key": KEY}
+
+
+def _messages(suffix: str) -> Surface:
+    return Surface(dialect="anthropic.messages", op="chat", path="/v1/messages", suffix=suffix)
+
+
+ANTHROPIC = Family(
+    name="anthropic",
+    surfaces={
+        "messages": _messages("/messages"),
+        "messages.count_tokens": Surface(
+            dialect="anthropic.messages", op="count", path="/v1/messages/count_tokens", suffix="/count_tokens"
+        ),
+    },
+    entry=_anthropic_entry,
+    listed="models",
+    only=frozenset({"anthropic"}),
+)
+
+MESSAGES_ON_VERTEX = Family(
+    name="vertex messages",
+    surfaces={"messages": _messages("Predict")},
+    entry=_anthropic_entry,
+    only=frozenset({"vertex"}),
+)
+"""Google's cloud serves Messages under another path and with the model in it: the answers are the same."""

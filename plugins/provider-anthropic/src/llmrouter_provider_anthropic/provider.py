@@ -89,7 +89,7 @@ class AnthropicProvider(HTTPProvider):
             after = f"&after_id={last}"
 
     def _listed(self, one: Mapping[str, Any]) -> Endpoint:
-        """What the list says of a model fills in what the profile does not know."""
+        """What the list says of a model is newer than what the profile knows."""
         model = str(one["id"])
         known = self.profile.card(model)
         return Endpoint(
@@ -99,9 +99,9 @@ class AnthropicProvider(HTTPProvider):
             accounts=accounts_of(self.settings),
             card=evolve(
                 known,
-                window=known.window or _whole(one.get("max_input_tokens")),
-                max_output=known.max_output or _whole(one.get("max_tokens")),
-                abilities=known.abilities if known.abilities is not None else _abilities(one, known),
+                window=_whole(one.get("max_input_tokens")) or known.window,
+                max_output=_whole(one.get("max_tokens")) or known.max_output,
+                abilities=_abilities(one, known),
             ),
             ops=self.profile.ops,
         )
