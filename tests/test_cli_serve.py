@@ -109,7 +109,7 @@ def test_it_says_where_it_listens_serves_and_closes_the_router_at_the_end(
         where = line(process.stderr)
         url = next(word for word in where.split() if word.startswith("http"))
         assert where.endswith("(configuration: some.yaml)")
-        assert line(process.stderr).startswith("serves p/m, auto, fast")
+        assert line(process.stderr).startswith("serves fast, auto, p/m")
         assert line(process.stderr).startswith(f"try: curl {url}{CHAT} -d ")
         assert ask(url) == 200
         process.send_signal(number)

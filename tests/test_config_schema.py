@@ -35,6 +35,7 @@ CLASSES: Mapping[str, type] = {
     "client_key": settings.ClientKeySettings,
     "server": settings.ServerSettings,
     "logging": settings.LoggingSettings,
+    "catalogue": settings.CatalogueSettings,
     "plugins": settings.LoadSettings,
 }
 INSIDE = {

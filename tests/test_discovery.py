@@ -36,7 +36,7 @@ def files_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def offered(router: Router) -> list[str]:
-    return [name for name, owner in router.world.models() if owner != "llmrouter"]
+    return [offer.id for offer in router.world.offers() if offer.owner != "llmrouter"]
 
 
 async def until(told: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -33,6 +33,7 @@ def config(
         "groups": groups,
         "engine": {"timeouts": PATIENCE, "deadline": "8s", **(engine or {})},
         "logging": {"level": "error"},
+        "catalogue": {"refresh": None},  # upstreams count what they are asked
         **more,
     }
     return json.dumps(whole, indent=1)

@@ -126,7 +126,7 @@ async def _serve(loaded: Loaded, settings: Settings, listener: socket.socket, gr
     from llmrouter.server.runner import Server
 
     async with Router.open(settings, loaded.plugins) as router:
-        names = [name for name, _ in router.world.models()]
+        names = [offer.id for offer in router.world.offers()]
         ready = (lambda: greeting.say(names)) if greeting else None
         server = Server(create_app(router), settings.server, ready)
         _settle_memory()

@@ -48,10 +48,6 @@ class World:
         known = self.endpoints.get(id)
         return known or self.names.expand(id).tiers[0][0].endpoint
 
-    def models(self) -> Sequence[tuple[str, str]]:
-        """Names that clients may ask for, each with its owner."""
-        return list(self.names.listed())
-
     def offers(self) -> Sequence[Offer]:
-        """The same, with what is known of them: groups, then `auto`, then models."""
+        """Names that clients may ask for, with what is known of them: groups, then `auto`, then models."""
         return offers(self.names, self.listings)
