@@ -6,15 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import evolve
-
-from llmrouter.errors import LLMRouterError
 from llmrouter.protocols import BuildContext
 from llmrouter.provider import FAMILIES, URL, AccountSettings, HTTPProvider, accounts_of, moment
 from llmrouter.types import Call, Endpoint, Fields
 
 from .bending import asking_for_reasoning, bent, counted, touched
 from .config import OpenAISettings
+from .listing import listed
 from .profile import RESPONSES, Bend, Profile
 
 UNBENT: tuple[Bend | None, frozenset[str] | None] = (None, None)
@@ -22,8 +20,6 @@ COUNT = f"{RESPONSES}/input_tokens"
 """The name of the path that counts, beside those of dialects."""
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
-_WINDOWS = ("context_window", "max_model_len", "max_context_length", "context_length")
-"""The names under which model lists state the context window, in tokens."""
 
 
 class OpenAIProvider(HTTPProvider):
@@ -65,26 +61,22 @@ class OpenAIProvider(HTTPProvider):
         return at if at and at > now else super().hint(headers, message, now)
 
     async def models(self, account: str) -> Sequence[Endpoint]:
-        """What the provider lists for an account. Raises LLMRouterError where it has no list."""
+        """What the provider lists for an account; nothing where it has no list."""
         if self.profile.models_path is None:
-            raise LLMRouterError(f"{self.settings.name} has no list of models")
+            return []
         said = await self.fetch(self.profile.models_path, account)
-        listed = said.get("data") if isinstance(said, Mapping) else said  # some send the bare list
-        known = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+        data = said.get("data") if isinstance(said, Mapping) else said  # some send the bare list
+        known = [one for one in data if isinstance(one, Mapping)] if isinstance(data, list) else []
         return [self._listed(one) for one in known if isinstance(one.get("id"), str)]
 
     def _listed(self, one: Mapping[str, Any]) -> Endpoint:
         model = one["id"]
-        card = self.profile.card(model)
-        window = next((one[name] for name in _WINDOWS if isinstance(one.get(name), int)), None)
-        if card.window is None and window:
-            card = evolve(card, window=window)
         return Endpoint(
             provider=self.settings.name,
             model=model,
             dialects=self.profile.dialects_of(model),
             accounts=accounts_of(self.settings),
-            card=card,
+            card=listed(one, self.profile.card(model), self.profile.abilities),
         )
 
 
