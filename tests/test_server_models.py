@@ -195,7 +195,8 @@ def test_a_wrong_key_is_refused_in_the_envelope_of_who_asks() -> None:
     plain = get("/v1/models", router)
     missing, beta = ask(("GET", "/v1/models", b""), ("GET", "/v1beta/models/p", b""), router=router, **VERSION)
     assert (plain.status, plain.json["error"]["code"]) == (401, "invalid_api_key")
-    assert (missing.status, beta.status) == (401, 401)
+    assert (missing.status, missing.json["error"]["type"]) == (401, "authentication_error")
+    assert (beta.status, beta.json["error"]["status"]) == (401, "UNAUTHENTICATED")
 
 
 def test_the_operator_sees_what_is_known_of_every_model() -> None:

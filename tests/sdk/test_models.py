@@ -1,4 +1,4 @@
-"""Models that nobody configured, as OpenAI's SDK sees them: found in the upstream's own list."""
+"""Models that nobody configured, as the SDKs of three vendors see them: found in the upstream's own list."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import time
 from collections.abc import Iterator
 
+import anthropic
 import openai
 import pytest
+from google import genai
 
 from llmrouter.testing.upstream import Upstream
 from llmrouter.testing.upstream_line import Received, Script
@@ -63,3 +65,39 @@ def test_found_models_are_listed_and_retrieved_by_ids_with_slashes(client: opena
 def test_found_models_are_served(client: openai.OpenAI, name: str) -> None:
     said = client.chat.completions.create(model=name, messages=[{"role": "user", "content": "Hello"}])
     assert said.choices[0].message.content == "found"
+
+
+# --- the same list, as the SDKs of other vendors see it
+
+
+FOUND = ["up/acme/coder:free", "up/acme/vision/2.5"]
+
+
+@pytest.mark.usefixtures("client")
+def test_anthropics_sdk_turns_the_pages_and_finds_one(router: Serving) -> None:
+    with anthropic.Anthropic(base_url=router.base_url, api_key="any", max_retries=0) as client:
+        listed = [model for model in client.models.list(limit=2) if model.id in FOUND]
+        assert [model.id for model in listed] == FOUND
+        assert (listed[0].type, listed[0].display_name, listed[0].max_input_tokens) == ("model", FOUND[0], 262_144)
+        assert client.models.retrieve(FOUND[0]) == listed[0]
+        first = client.models.list(limit=1)
+        assert (first.has_more, first.first_id) == (True, first.last_id)
+        assert client.models.list(before_id=FOUND[1], limit=1).data[0].id == FOUND[0]
+        with pytest.raises(anthropic.NotFoundError) as error:
+            client.models.retrieve("up/nobody")
+    assert error.value.body["error"]["type"] == "not_found_error"  # type: ignore[index]
+
+
+@pytest.mark.usefixtures("client")
+def test_googles_sdk_turns_the_pages_and_finds_one(router: Serving) -> None:
+    options = genai.types.HttpOptions(base_url=router.base_url)
+    client = genai.Client(api_key="any", http_options=options)
+    listed = [model for model in client.models.list(config={"page_size": 2}) if (model.name or "")[7:] in FOUND]
+    assert [model.name for model in listed] == [f"models/{name}" for name in FOUND]
+    assert (listed[0].input_token_limit, listed[0].output_token_limit) == (262_144, None)
+    assert "generateContent" in (listed[0].supported_actions or ())
+    assert client.models.get(model=FOUND[0]) == listed[0]
+    with pytest.raises(genai.errors.ClientError) as error:
+        client.models.get(model="up/nobody")
+    assert (error.value.code, error.value.status) == (404, "NOT_FOUND")
+    client.close()
