@@ -5,7 +5,7 @@ EDITABLE := -e '.[fast]' $(addprefix -e ,$(PLUGINS))
 UV := .venv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help serve run test check fix bench soak clean
+.PHONY: help serve run test check fix bench soak live record clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 10
@@ -16,7 +16,7 @@ serve: .venv/serve  ## start the router on http://127.0.0.1:4000 (ARGS are passe
 run: serve  ## the same
 
 test: .venv/dev  ## run all tests (ARGS are passed to pytest)
-	.venv/bin/python -m pytest -m "not soak" --cov --cov-report=term $(ARGS)
+	.venv/bin/python -m pytest -m "not soak and not live" --cov --cov-report=term $(ARGS)
 
 check: .venv/dev  ## formatting, lint, types, layers, generated files
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports --no-cache
@@ -30,6 +30,12 @@ bench: .venv/dev  ## measure side by side with other gateways (ARGS are passed o
 
 soak: .venv/dev  ## the long runs under load
 	.venv/bin/python -m pytest -m soak $(ARGS)
+
+live: .venv/dev  ## ask real providers, with the keys of the environment (P=openrouter: that one)
+	.venv/bin/python -m pytest tests/live -m live -k "$(P)" $(ARGS)
+
+record: .venv/dev  ## the same, and keep what they said, without what is private
+	LLMROUTER_RECORD=1 .venv/bin/python -m pytest tests/live -m live -k "$(P)" $(ARGS)
 
 clean:  ## remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

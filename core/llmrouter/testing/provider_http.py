@@ -106,7 +106,7 @@ class HTTPProviderContract(ProviderContract):
 
     # ---- what goes out
 
-    def _sent(self, stream: bool) -> Received:
+    def sent(self, stream: bool) -> Received:
         seen: list[Received] = []
 
         def choose(request: Received) -> Script:
@@ -126,14 +126,14 @@ class HTTPProviderContract(ProviderContract):
 
     @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
     def test_what_it_sends_is_a_request_of_the_dialect(self, stream: bool) -> None:
-        sent = self._sent(stream)
+        sent = self.sent(stream)
         assert sent.method == "POST"
         assert "application/json" in sent.headers["content-type"]
         assert isinstance(sent.json, dict)
         assert self.speaker.streams(sent) == (stream and self.streams), "it asks for the shape that was wanted"
 
     def test_its_key_goes_along_in_a_header_and_nowhere_else(self) -> None:
-        sent = self._sent(False)
+        sent = self.sent(False)
         assert [name for name, value in sent.headers.items() if self.key in value], "without its key"
         assert self.key not in sent.path, "addresses are written into logs"
         assert self.key.encode() not in sent.body
