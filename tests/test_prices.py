@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from llmrouter.catalogue.prices import cost, expected_cost, expected_output
-from llmrouter.types import Card, Facts, Price, Usage, Wire
+from llmrouter.types import Card, Facts, Price, Tier, Usage, Wire
 
 CHAT = Wire("openai.chat", False)
 
@@ -52,3 +52,26 @@ def test_cached_tokens_cost_what_input_costs_where_no_price_is_known() -> None:
 def test_searches_are_billed_each() -> None:
     price = Price(input=0, output=0, request=0.002)
     assert [cost(price, Usage(searches=count)) for count in (0, 1, 3)] == pytest.approx([0.002, 0.002, 0.006])
+
+
+TIERED = Price(
+    input=1.0,
+    output=2.0,
+    cache_read=0.1,
+    tiers=(Tier(prompt=400, input=4.0, output=8.0), Tier(prompt=200, input=2.0, output=4.0, cache_read=0.2)),
+)
+
+
+@pytest.mark.parametrize(("read", "usd"), [(0, 199 + 20), (1, 2 * 199 + 0.2 + 40), (201, 4 * 400 + 80)])
+def test_a_longer_prompt_has_other_prices_for_all_of_the_request(read: int, usd: float) -> None:
+    assert cost(TIERED, Usage(input=199, cache_read=read, output=10)) == pytest.approx(usd / 1_000_000)
+
+
+def test_a_longer_prompt_is_expected_to_cost_more() -> None:
+    card = Card(price=TIERED)
+    assert expected_cost(card, facts(input_tokens=200, max_output=10)) == pytest.approx(440 / 1_000_000)
+
+
+def test_web_searches_have_a_price_of_their_own() -> None:
+    price = Price(input=0, output=0, web_search=0.01)
+    assert [cost(price, Usage(searches=count)) for count in (0, 3)] == pytest.approx([0.0, 0.03])

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from attrs import field, frozen
 
 from .types import (
+    Allowance,
     Ask,
     Bucket,
     Call,
@@ -173,6 +174,17 @@ class Provider(Protocol):
 
 
 @runtime_checkable
+class ReportsQuota(Protocol):
+    """Optional for a provider: it can say what an account has left, without a call being made or billed.
+
+    `Sighting.scope` is the kind of scope, as in a `Verdict`. Asked in the background, never for a request. Raises
+    LLMRouterError with what was said instead.
+    """
+
+    async def quota(self, account: str) -> Allowance: ...
+
+
+@runtime_checkable
 class ListsModels(Protocol):
     """Optional for a provider: it can say which models an account may use.
 
@@ -205,7 +217,7 @@ class Policy(Protocol):
 
 @runtime_checkable
 class Learns(Protocol):
-    """Optional for a policy: told how each request ended."""
+    """Optional for a policy or a provider: told how each request ended."""
 
     def observe(self, record: RequestRecord) -> None: ...
 

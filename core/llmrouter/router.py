@@ -24,6 +24,7 @@ from .engine.journal import Journal
 from .engine.memory import Memory
 from .engine.memory_cache import MemoryCache
 from .engine.memory_file import FileMemory
+from .engine.probes import Probes
 from .engine.quota import Quota
 from .engine.tally import OTHERS, Line, Tally
 from .http import open_transport
@@ -58,6 +59,7 @@ class Router:
     started: float
     tally: Tally
     journal: Journal
+    probes: Probes
     control: Control
     pages: Sequence[tuple[str, ASGIApp]] = ()
 
@@ -97,7 +99,8 @@ class Router:
             stack.push_async_callback(router.engine.quota.aclose)
             discovery = router.discovery(context)
             await discovery.look()
-            for name, work in (("quota", router.engine.quota.run()), ("models", discovery.run())):
+            works = {"quota": router.engine.quota.run(), "models": discovery.run(), "probes": router.probes.run()}
+            for name, work in works.items():
                 await stack.enter_async_context(_beside(work, f"llmrouter {name}"))
             yield router
 
@@ -105,7 +108,7 @@ class Router:
         """What keeps the lists of models, and puts them into `world`."""
 
         def take(world: World) -> None:
-            self.world = world
+            self.world = self.probes.world = world
 
         return Discovery(
             world=self.world,
@@ -197,16 +200,19 @@ async def _assemble(settings: Settings, builder: Builder, extra: Sequence[Metric
     )
     tally = Tally()
     named = [await builder.named("metrics", one) for one in settings.metrics]
+    health = Health(settings.breaker, context.clock, context.random)
+    quota = Quota(store, context.clock, settings.quota.fail)
+    probes = Probes(world, health, quota, context.clock, context.random, context.logger)
     engine = Engine(
-        health=Health(settings.breaker, context.clock, context.random),
-        quota=Quota(store, context.clock, settings.quota.fail),
+        health=health,
+        quota=quota,
         budget=RetryBudget(settings.engine.retry_budget, context.clock),
         cache=cache,
         memory=Memory(memory, context.logger),
         clock=context.clock,
         random=context.random,
         log=context.logger,
-        sinks=[tally, journal, RequestLog(), *named, *extra],
+        sinks=[tally, journal, RequestLog(), probes, *named, *extra],
     )
     return Router(
         settings=settings,
@@ -216,6 +222,7 @@ async def _assemble(settings: Settings, builder: Builder, extra: Sequence[Metric
         started=context.clock(),
         tally=tally,
         journal=journal,
+        probes=probes,
         control=context.control,
         pages=[*await _apps(builder), *((page.path, page.app) for page in named if isinstance(page, Page))],
     )

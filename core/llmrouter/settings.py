@@ -93,6 +93,7 @@ class ProviderSettings:
     limits: tuple[LimitSettings, ...] = ()
     terms: Terms = Terms()
     timeout: float | None = None  # seconds to the headers
+    probe: float | None = 300.0  # seconds between two looks at what is left; None never asks
 
 
 @frozen(kw_only=True)

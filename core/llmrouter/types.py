@@ -81,8 +81,20 @@ class Account:
 
 
 @frozen(kw_only=True)
+class Tier:
+    """USD per million tokens of a request whose prompt has at least `prompt` tokens: of all its tokens."""
+
+    prompt: int
+    input: float
+    output: float
+    cache_read: float | None = None
+    cache_write: float | None = None
+    cache_write_1h: float | None = None
+
+
+@frozen(kw_only=True)
 class Price:
-    """USD per million tokens; `request` is USD per request. Zero is a price."""
+    """USD per million tokens; `request` is USD per request, `web_search` per search. Zero is a price."""
 
     input: float
     output: float
@@ -90,6 +102,8 @@ class Price:
     cache_write: float | None = None  # kept for five minutes
     cache_write_1h: float | None = None
     request: float = 0.0
+    web_search: float = 0.0
+    tiers: tuple[Tier, ...] = ()  # of longer prompts
 
 
 @frozen(kw_only=True)
@@ -224,6 +238,14 @@ class Sighting(Value, frozen=True, kw_only=True):
     limit: float | None = None
     remaining: float | None = None
     resets_at: float | None = None
+    models: str = "*"  # a pattern of the models that it is about, where no call says which
+
+
+class Allowance(Value, frozen=True, kw_only=True):
+    """What an account has left, as its provider tells without a call. `balance` is in USD; None is not known."""
+
+    sightings: tuple[Sighting, ...] = ()
+    balance: float | None = None
 
 
 # --- what comes back
@@ -238,8 +260,9 @@ class Usage(Value, frozen=True, kw_only=True):
     cache_write_1h: int = 0
     output: int = 0
     reasoning: int = 0
-    searches: int = 0  # billed ones, each at the price of a request
+    searches: int = 0  # billed ones, each at the price of a request or of a web search
     cost: float | None = None
+    own_key: bool | None = None  # whether the vendor billed a key of the customer's own, where that is told
 
     @property
     def prompt(self) -> int:

@@ -44,6 +44,8 @@ class Family:
 
 
 def _openai_entry(exchange: Exchange, address: str) -> Mapping[str, Any]:
+    if exchange.provider == "openrouter":
+        return {"plugin": "openrouter", "base_url": f"{address}/api", "api_key": KEY, "probe": None}
     profile = profile_of(exchange.provider)
     return {"plugin": "openai", "profile": profile, "base_url": f"{address}/v1", "api_key": KEY}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmrouter.types import Card, Facts, Price, Usage
+from llmrouter.types import Card, Facts, Price, Tier, Usage
 
 MILLION = 1_000_000
 GUESSED_OUTPUT = 1_000
@@ -23,8 +23,8 @@ def expected_cost(card: Card, facts: Facts) -> float | None:
     price = card.price
     if price is None:
         return None
-    output = expected_output(facts) if facts.op == "chat" else 0
-    return (facts.input_tokens * price.input + output * price.output) / MILLION + price.request
+    rates, output = _rates(price, facts.input_tokens), expected_output(facts) if facts.op == "chat" else 0
+    return (facts.input_tokens * rates.input + output * rates.output) / MILLION + price.request
 
 
 def cost(price: Price | None, usage: Usage) -> float | None:
@@ -33,14 +33,21 @@ def cost(price: Price | None, usage: Usage) -> float | None:
         return usage.cost
     if price is None:
         return None
-    read = price.input if price.cache_read is None else price.cache_read
-    write = price.input if price.cache_write is None else price.cache_write
-    hour = write if price.cache_write_1h is None else price.cache_write_1h
+    rates = _rates(price, usage.prompt)
+    read = rates.input if rates.cache_read is None else rates.cache_read
+    write = rates.input if rates.cache_write is None else rates.cache_write
+    hour = write if rates.cache_write_1h is None else rates.cache_write_1h
     tokens = (
-        usage.input * price.input
+        usage.input * rates.input
         + usage.cache_read * read
         + usage.cache_write * write
         + usage.cache_write_1h * hour
-        + usage.completion * price.output
+        + usage.completion * rates.output
     )
-    return tokens / MILLION + price.request * (usage.searches or 1)
+    return tokens / MILLION + price.request * (usage.searches or 1) + price.web_search * usage.searches
+
+
+def _rates(price: Price, prompt: int) -> Price | Tier:
+    """The prices of a prompt of this length: those of the highest tier that it reaches."""
+    reached = [tier for tier in price.tiers if prompt >= tier.prompt]
+    return max(reached, key=lambda tier: tier.prompt) if reached else price

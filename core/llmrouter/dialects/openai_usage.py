@@ -17,6 +17,7 @@ _NUMBER = (int, float)
 _TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_cache_hit_tokens", "cached_tokens")
 _READ = ("cached_tokens", "cache_write_tokens")
 _REASONED = ("reasoning_tokens",)
+_SEARCHED = ("web_search_requests",)
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
@@ -34,7 +35,9 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
         cache_write=write,
         output=completion if apart else max(0, completion - reasoning),
         reasoning=reasoning,
+        searches=searches_of(usage),
         cost=cost_of(usage),
+        own_key=own_key(usage),
     )
 
 
@@ -58,7 +61,26 @@ def counts(usage: Any, names: Sequence[str]) -> list[int]:
 
 
 def cost_of(usage: Mapping[str, Any]) -> float | None:
+    """What the provider reports, USD. Where it is a fee on a key of one's own, the vendor's bill is added."""
     cost, ticks = usage.get("cost"), usage.get("cost_in_usd_ticks")
     if isinstance(cost, _NUMBER):
-        return float(cost)
+        return float(cost) + (_upstream_cost(usage) if own_key(usage) else 0.0)
     return ticks / TICKS if isinstance(ticks, _NUMBER) else None
+
+
+def own_key(usage: Mapping[str, Any]) -> bool | None:
+    """OpenRouter's `is_byok`; None where nothing is said."""
+    said = usage.get("is_byok")
+    return said if isinstance(said, bool) else None
+
+
+def searches_of(usage: Mapping[str, Any]) -> int:
+    """Web searches that OpenRouter made, or had made, for the answer."""
+    (searches,) = counts(usage.get("server_tool_use_details"), _SEARCHED)
+    return searches
+
+
+def _upstream_cost(usage: Mapping[str, Any]) -> float:
+    details = usage.get("cost_details")
+    cost = details.get("upstream_inference_cost") if isinstance(details, dict) else None
+    return float(cost) if isinstance(cost, _NUMBER) else 0.0

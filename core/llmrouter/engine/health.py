@@ -159,6 +159,17 @@ class Health:
         else:
             self._bad(ticket, failure, now)
 
+    def hold_until(self, name: str, until: float, reason: str) -> None:
+        """Hold a scope because somebody knows better than its calls: until then, or until `release`."""
+        self._coolings[name] = Cooling(until, reason)
+        self._troubled.add(name)
+
+    def release(self, name: str, reason: str) -> None:
+        """End the hold that a scope has for this reason."""
+        cooling = self._coolings.get(name)
+        if cooling and cooling.reason == reason:
+            del self._coolings[name]
+
     def _good(self, ticket: Ticket, now: float) -> None:
         if self.breaker:
             self._circuit(f"endpoint:{ticket.endpoint.id}").success(now, self._is_probe(ticket, "endpoint"))

@@ -31,6 +31,8 @@ from .refusals import ErrorRule, Said, classify, read_error
 
 PATIENCE = 30.0  # seconds that a look-up, such as the list of models, may take
 MOST_READ = 16 * 1024 * 1024  # bytes of such an answer
+NOBODY = ""
+"""The account of look-ups that need none."""
 REBUILT = (
     "messages", "input", "tools", "stream_options", "options", "contents", "generationConfig",
     "generateContentRequest",
@@ -94,7 +96,8 @@ class HTTPProvider:
         self._beginnings: dict[tuple[str, int, str], Beginning] = {}
         self._urls = {dialect: URL(base_url + path) for dialect, path in paths.items()}
         self._secrets = tuple(one.api_key.reveal() for one in settings.accounts if one.api_key)
-        self._prepared = {one.id: self._prepare(one) for one in settings.accounts}
+        self._prepared = {one.id: self._prepare(self.headers(one)) for one in settings.accounts}
+        self._prepared[NOBODY] = self._prepare({})
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.settings.name}>"
@@ -143,8 +146,8 @@ class HTTPProvider:
             reply.dropped = _dropped(call.fields, fields)
         return reply
 
-    async def fetch(self, path: str, account: str, body: bytes = b"") -> Any:
-        """The JSON that a GET of `base_url` + `path` gives, or a POST of `body`.
+    async def fetch(self, path: str, account: str = NOBODY, body: bytes = b"") -> Any:
+        """The JSON that a GET of `base_url` + `path` gives, or a POST of `body`, in the name of an account.
 
         Raises LLMRouterError with what was said instead.
         """
@@ -194,12 +197,12 @@ class HTTPProvider:
                 self._beginnings[key] = found
         return found
 
-    def _prepare(self, account: AccountSettings) -> Sequence[Pair]:
+    def _prepare(self, own: Mapping[str, str]) -> Sequence[Pair]:
         said = {
             "content-type": "application/json",
             "accept-encoding": "identity",
             "user-agent": f"llmrouter/{__version__}",
-            **{name.lower(): value for name, value in self.headers(account).items()},
+            **{name.lower(): value for name, value in own.items()},
         }
         return tuple((name.encode("ascii"), value.encode("latin-1")) for name, value in said.items() if value)
 
