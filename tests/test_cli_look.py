@@ -152,6 +152,12 @@ def test_log_is_one_line_for_each_request_the_newest_last() -> None:
         assert word in second, word
 
 
+def test_log_names_who_served_behind_the_provider() -> None:
+    served = msgspec.structs.replace(FULL.steps[-1], via="Acme\x1b AI")
+    with answering(requests(msgspec.structs.replace(FULL, steps=(*FULL.steps[:-1], served)))) as (url, _):
+        assert r"q/m (Acme\x1b AI)" in call(log.command, "--url", url).stdout
+
+
 def test_log_as_json_is_what_the_admin_api_says(state: str) -> None:
     with answering(requests(FULL)) as (url, _):
         running = call(log.command, "--url", url, "--json").stdout

@@ -49,6 +49,33 @@ def test_any_model_of_a_provider_can_be_asked_for_by_name() -> None:
     in_time(main())
 
 
+def test_fallbacks_that_a_request_names_come_after_its_model() -> None:
+    async def main() -> None:
+        house = House({"a/m": bad(), "b/m": good("b")}, tiers=[["a/m"]])
+        assert (await house.ask(model="a/m")).status == 502
+        socket = await house.ask(model="a/m", models=["a/m", "nothing", "b/m", "b/m", 5])
+        assert socket.text == "b"
+        assert house.record.decision
+        assert [one.candidate.endpoint for one in house.record.decision.plan] == ["a/m", "b/m"]
+        assert [one.candidate.tier for one in house.record.decision.plan] == [0, 1]
+        assert house.record.facts.fallbacks == ("a/m", "nothing", "b/m", "b/m")
+
+    in_time(main())
+
+
+def test_fallbacks_are_read_as_far_as_they_are_names() -> None:
+    async def main() -> None:
+        house = House({"a/m": good()})
+        odd: tuple[Any, ...] = ("a/m", None, {}, [1, None])
+        for models in odd:
+            await house.ask(models=models)
+            assert house.record.facts.fallbacks == ()
+        await house.ask(models=["a/m"] * 100)
+        assert len(house.record.facts.fallbacks) == 8
+
+    in_time(main())
+
+
 def test_a_session_stays_with_who_served_it() -> None:
     async def main() -> None:
         flaky = Upstream([error(500), Answer(plain("a"))])

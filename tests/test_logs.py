@@ -20,9 +20,9 @@ from .serving import FULL, record
 
 SUMMARY = {
     "id": "req_1", "client": "dev", "op": "chat", "dialect": "openai.chat", "stream": True, "asked": "fast",
-    "served": "q/m", "account": "c", "reason": "cost", "status": 200, "outcome": "complete", "cache": "miss",
-    "attempts": 2, "skips": 1, "failures": ["rate_limited"], "input_tokens": 1, "output_tokens": 0, "cost": None,
-    "ttft": 1.25, "duration": 2.75,
+    "served": "q/m", "via": None, "account": "c", "reason": "cost", "status": 200, "outcome": "complete",
+    "cache": "miss", "attempts": 2, "skips": 1, "failures": ["rate_limited"], "input_tokens": 1,
+    "output_tokens": 0, "cost": None, "ttft": 1.25, "duration": 2.75,
 }  # fmt: skip
 
 
@@ -37,6 +37,11 @@ def written(**settings: Any) -> Iterator[list[str]]:
 
 def test_a_request_is_one_flat_line() -> None:
     assert summary(FULL) == SUMMARY
+
+
+def test_who_served_behind_the_provider_is_said() -> None:
+    served = msgspec.structs.replace(FULL.steps[-1], via="Acme")
+    assert summary(msgspec.structs.replace(FULL, steps=(*FULL.steps[:-1], served))) == SUMMARY | {"via": "Acme"}
 
 
 def test_a_request_that_nobody_served_says_so() -> None:

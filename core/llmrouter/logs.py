@@ -152,6 +152,7 @@ def summary(record: RequestRecord) -> dict[str, Any]:
         "stream": facts.wire.stream,
         "asked": facts.asked,
         "served": served.endpoint if served else None,
+        "via": (served.via or None) if served else None,
         "account": served.account if served else None,
         "reason": record.decision.reason if record.decision else None,
         "status": record.status,

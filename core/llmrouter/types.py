@@ -50,6 +50,7 @@ class Facts(Value, frozen=True, kw_only=True):
     op: Op = "chat"
     wire: Wire
     asked: str  # the model name as sent
+    fallbacks: tuple[str, ...] = ()  # further names, to be tried in their order
     hints: Mapping[str, str] = field(default_factory=dict)  # task, quality, budget, …
     needs: frozenset[str] = frozenset()  # what must be expressible: tools, vision, json_schema, logprobs, n
     input_tokens: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -76,6 +76,13 @@ def _show_json(records: Sequence[RequestRecord], lines: bool) -> None:
         click.echo(msgspec.json.encode(record))
 
 
+def _served(said: Mapping[str, Any]) -> str:
+    """Who served, and in brackets who did behind it, where that is told."""
+    if said["served"]:
+        return f"{said['served']} ({render.plain(said['via'], ASKED)})" if said["via"] else str(said["served"])
+    return "cache" if said["cache"] == "hit" else f"{said['outcome']} {said['status']}"
+
+
 def _row(record: RequestRecord) -> list[str]:
     from llmrouter.logs import summary
 
@@ -85,7 +92,7 @@ def _row(record: RequestRecord) -> list[str]:
         render.clock(record.facts.at),
         render.plain(said["asked"], ASKED),
         marks or render.NOTHING,
-        said["served"] or ("cache" if said["cache"] == "hit" else f"{said['outcome']} {said['status']}"),
+        _served(said),
         said["reason"] or render.NOTHING,
         f"{render.count(said['input_tokens'])} + {render.count(said['output_tokens'])}",
         render.seconds(said["ttft"]),

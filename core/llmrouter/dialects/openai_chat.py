@@ -27,6 +27,8 @@ from .openai_writers import PlainWriter, StreamWriter
 from .reader import AnswerReader
 
 MOST_CHOICES = 128
+MOST_FALLBACKS = 8
+"""Names in `models` that are looked at."""
 
 KINDS: Mapping[str, Kinds] = {
     "model": ("string",),
@@ -82,6 +84,7 @@ class Chat:
             op=op,
             wire=Wire(NAME, bool(said.get("stream"))),
             asked=said["model"],
+            fallbacks=_fallbacks(said.get("models")),
             hints=hints.hints(own, headers),
             needs=needs,
             input_tokens=seen.tokens,
@@ -158,6 +161,12 @@ def _needs(fields: Fields, said: Mapping[str, Any]) -> set[str]:
     if (format := said.get("response_format")) and format.get("type") in ("json_schema", "json_object"):
         needs.add(format["type"])
     return needs
+
+
+def _fallbacks(models: Any) -> tuple[str, ...]:
+    """OpenRouter's `models`: what may serve where the first model cannot."""
+    named = models if isinstance(models, list) else ()
+    return tuple([name for name in named if isinstance(name, str)][:MOST_FALLBACKS])
 
 
 def _is_fixed(said: Mapping[str, Any]) -> bool:

@@ -104,9 +104,7 @@ class Engine:
 
     async def preview(self, request: Request, world: World) -> Decision:
         """The decision that a request would get now: nothing is called or counted. May raise InvalidRequest."""
-        return self.decide(
-            request, world, world.names.expand(request.facts.asked, request.facts.hints.get("task", ""))
-        )
+        return self.decide(request, world, world.expansion(request.facts))
 
     def decide(self, request: Request, world: World, expansion: Expansion) -> Decision:
         self._draw = (self._draw + GOLDEN) % 1.0

@@ -50,7 +50,7 @@ class Exchange:
     def __init__(self, engine: Engine, request: Request, world: World, client: Client) -> None:
         facts = request.facts
         self.dialect = world.dialects[facts.wire.dialect]
-        self.expansion: Expansion = world.names.expand(facts.asked, facts.hints.get("task", ""))
+        self.expansion: Expansion = world.expansion(facts)
         if world.counter:
             request = counted(request, self.expansion, self.dialect, world.counter)
         self.engine, self.request, self.world, self.client = engine, request, world, client

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from attrs import Factory, frozen
+from attrs import Factory, evolve, frozen
 
 from llmrouter.catalogue.limits import Limits
 from llmrouter.catalogue.lists import Listings
 from llmrouter.catalogue.names import Expansion, Names
 from llmrouter.catalogue.offers import Offer, offers
+from llmrouter.errors import InvalidRequest
 from llmrouter.protocols import Dialect, Learns, Provider, TokenCounter
 from llmrouter.routing import Ranking
 from llmrouter.settings import Settings
-from llmrouter.types import Endpoint
+from llmrouter.types import Endpoint, Facts
 
 
 @frozen(kw_only=True)
@@ -42,6 +44,22 @@ class World:
         if expansion.order:
             return self.order_rankings[expansion.order]
         return self.group_rankings.get(expansion.group, self.ranking)
+
+    def expansion(self, facts: Facts) -> Expansion:
+        """What a request asks for, and after it its own fallbacks, as far as anybody here serves them.
+
+        Raises InvalidRequest for a name that is nothing.
+        """
+        found = self.names.expand(facts.asked, facts.hints.get("task", ""))
+        tiers = list(found.tiers)
+        for name in facts.fallbacks:
+            known = {place.endpoint.id for tier in tiers for place in tier}
+            with suppress(InvalidRequest):
+                more = [
+                    [one for one in tier if one.endpoint.id not in known] for tier in self.names.expand(name).tiers
+                ]
+                tiers += [tuple(tier) for tier in more if tier]
+        return evolve(found, tiers=tuple(tiers)) if facts.fallbacks else found
 
     def endpoint(self, id: str) -> Endpoint:
         """The endpoint of an id that a decision of this world names."""

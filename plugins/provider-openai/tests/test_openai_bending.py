@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from llmrouter_provider_openai.bending import asking_for_reasoning, bent, counted, touched
-from llmrouter_provider_openai.profile import Bend, load
+from llmrouter_provider_openai.profile import Bend, load, read
 
 from llmrouter.types import Fields, Op
 
@@ -49,7 +49,9 @@ def test_a_field_that_was_sent_under_both_names_stays_as_it_is() -> None:
 
 
 def test_a_body_that_no_bend_touches_is_not_opened() -> None:
-    assert touched(load("openai").request) == {"top_k"}
+    strange = frozenset(read("foreign.yaml"))
+    assert touched(load("openai").request) == {"top_k"} | strange
+    assert not strange & load("vllm").request.drop, "who does not mind is sent everything"
     assert touched(Bend(drop=["x"], roles={"a": "b"}, tool_choice={"c": None})) == {
         "x",
         "messages",

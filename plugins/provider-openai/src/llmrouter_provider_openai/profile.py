@@ -106,6 +106,7 @@ class Profile:
     counts: bool = False  # input tokens, beside its path of openai.responses
     limit_headers: str = "none"
     reset_zone: str | None = None
+    strict: bool = False
     keeps: Words = field(default=frozenset(), converter=_set)  # dialects, of all its models, listed or not
     request: Bend = field(default=Bend(), converter=_bend)
     responses: Bend = field(default=Bend(), converter=_bend)  # the same, of openai.responses
@@ -194,8 +195,11 @@ def complaints(value: Any) -> list[str]:
 
 
 def structured(value: Mapping[str, Any]) -> Profile:
-    """A profile from data that fits the schema, with the errors that the whole family knows."""
-    return Profile(**{**value, "errors": [*value.get("errors", ()), *read("errors.yaml")]})
+    """A profile from data that fits the schema, with what the whole family has: errors, and strangers' fields."""
+    request = {**value.get("request", {})}
+    if value.get("strict"):
+        request["drop"] = [*request.get("drop", ()), *read("foreign.yaml")]
+    return Profile(**{**value, "request": request, "errors": [*value.get("errors", ()), *read("errors.yaml")]})
 
 
 def _rule(rule: Mapping[str, Any]) -> ErrorRule:
