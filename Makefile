@@ -5,10 +5,10 @@ EDITABLE := -e '.[fast]' $(addprefix -e ,$(PLUGINS))
 UV := .venv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help serve run test check fix bench soak live record clean
+.PHONY: help serve run test test-clients check fix bench soak live record clean
 
 help:  ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
 
 serve: .venv/serve  ## start the router on http://127.0.0.1:4000 (ARGS are passed on)
 	.venv/bin/llmrouter serve $(ARGS)
@@ -16,7 +16,11 @@ serve: .venv/serve  ## start the router on http://127.0.0.1:4000 (ARGS are passe
 run: serve  ## the same
 
 test: .venv/dev  ## run all tests (ARGS are passed to pytest)
-	.venv/bin/python -m pytest -m "not soak and not live" --cov --cov-report=term $(ARGS)
+	.venv/bin/python -m pytest -m "not soak and not live and not clients" --cov --cov-report=term $(ARGS)
+
+test-clients: .venv/dev  ## run agent CLIs and frameworks against a router (installs them outside of the repository)
+	$(UV) pip install -q -p .venv -c constraints.txt --group frameworks && .venv/bin/python -m tests.clients.installing
+	LLMROUTER_REQUIRE_CLIENTS=1 .venv/bin/python -m pytest tests/clients tests/sdk/test_frameworks.py $(ARGS)
 
 check: .venv/dev  ## formatting, lint, types, layers, generated files
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports --no-cache

@@ -28,7 +28,8 @@ README = ROOT / "README.md"
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-steps.md"
 REFERENCE = ROOT / "docs" / "reference"
 DOCUMENTS = documents()
-YAML = [block for path in DOCUMENTS for block in blocks(path, "yaml")]
+CLIENTS = ROOT / "docs" / "how-to" / "clients"
+YAML = [block for path in DOCUMENTS if path.parent != CLIENTS for block in blocks(path, "yaml")]
 SHELL = [block for path in DOCUMENTS for block in blocks(path, "sh", "console")]
 
 

@@ -1,0 +1,73 @@
+"""A scripted model that uses the tools of whoever asks it, on any upstream wire.
+
+Asked for a proof, it first calls the client's own shell, or asks for the file where it is offered none. Only when
+it has seen what stands in the file does it say the word that the test waits for: the word is in no script.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmrouter.testing.upstream import Received, Script
+from llmrouter.testing.upstream_openai import Tool, error
+from llmrouter.testing.upstream_scripts import JSON, answer, chosen
+
+from .wires import WIRES, Asked
+
+WORDS = "Seventeen geese crossed the frozen lake."
+FILE = "proof.txt"
+COMMAND = f"cat {FILE}"
+PARAMETERS = ("cmd", "command")
+"""What a shell calls its command."""
+_PROOF = re.compile(r"proof: (\w+)")
+
+
+def proof(word: str) -> str:
+    """What stands in the file."""
+    return f"proof: {word}\n"
+
+
+def model(wants_proof: bool) -> Script:
+    """Speaks every wire, by the path that is asked; no other path is served."""
+
+    def choose(request: Received) -> Script:
+        for path, wire in WIRES.items():
+            if path in request.path:
+                return wire.write(*said(wire.read(request.json), wants_proof))
+        return answer(404, JSON, error(f"nothing is served at {request.path}"))
+
+    return chosen(choose)
+
+
+def said(asked: Asked, wants_proof: bool) -> tuple[str, Sequence[Tool]]:
+    """What the model answers: a text, or a call."""
+    if not wants_proof:
+        return WORDS, ()
+    if found := _PROOF.search(" ".join(asked.outputs) or asked.text):
+        return f"The file says {found[1]}.", ()
+    for name, schema in asked.tools.items():
+        if parameter := _command(schema):
+            return "", [("call_proof_1", name, json.dumps({**_required(schema), parameter: COMMAND}))]
+    return f"Let me see {FILE} first.", ()
+
+
+def _command(schema: Mapping[str, Any]) -> str:
+    return next((name for name in PARAMETERS if name in schema.get("properties", {})), "")
+
+
+def _required(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Something for every argument that a tool wants beside the command."""
+    properties = schema.get("properties", {})
+    return {name: _some(properties.get(name, {})) for name in schema.get("required", ())}
+
+
+def _some(schema: Mapping[str, Any]) -> Any:
+    if "enum" in schema:
+        return schema["enum"][0]
+    kinds: Mapping[str, Any] = {"boolean": False, "integer": 10, "number": 10, "array": [], "object": {}}
+    return kinds.get(str(schema.get("type", "string")).lower(), "To read a file.")
+
+

@@ -1,0 +1,25 @@
+"""The upstreams that a router stands in front of: one for every wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+UPSTREAMS: Mapping[str, Mapping[str, Any]] = {
+    "chat": {"plugin": "openai", "profile": "custom", "base_url": "{}/v1"},
+}
+"""Providers by the wire they speak; {} is the address."""
+
+
+def configuration(wire: str, address: str) -> str:
+    """A router with one upstream. It is served as `auto`, and as the group `fast`."""
+    entry = {name: value.format(address) for name, value in UPSTREAMS[wire].items()}
+    return json.dumps(
+        {
+            "providers": {"up": {**entry, "api_key": "k", "models": {"m": {}}}},
+            "groups": {"fast": ["up/m"]},
+            "routing": {"default": "fast"},
+            "logging": {"level": "error"},
+        }
+    )
