@@ -11,8 +11,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmrouter.testing.speaker import Tool
 from llmrouter.testing.upstream import Received, Script
-from llmrouter.testing.upstream_openai import Tool, error
+from llmrouter.testing.upstream_openai import error
 from llmrouter.testing.upstream_scripts import JSON, answer, chosen
 
 from .wires import WIRES, Asked
@@ -36,7 +37,7 @@ def model(wants_proof: bool) -> Script:
     def choose(request: Received) -> Script:
         for path, wire in WIRES.items():
             if path in request.path:
-                return wire.write(*said(wire.read(request.json), wants_proof))
+                return wire.speaker(*said(wire.read(request.json), wants_proof)).answer()
         return answer(404, JSON, error(f"nothing is served at {request.path}"))
 
     return chosen(choose)
@@ -69,5 +70,3 @@ def _some(schema: Mapping[str, Any]) -> Any:
         return schema["enum"][0]
     kinds: Mapping[str, Any] = {"boolean": False, "integer": 10, "number": 10, "array": [], "object": {}}
     return kinds.get(str(schema.get("type", "string")).lower(), "To read a file.")
-
-

@@ -40,7 +40,11 @@ RECIPES = (
         version="0.86.2",
         program="aider",
         ways={"chat": {}},
-        env={"AIDER_CHECK_UPDATE": "false", "AIDER_ANALYTICS_DISABLE": "true", "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        env={
+            "AIDER_CHECK_UPDATE": "false",
+            "AIDER_ANALYTICS_DISABLE": "true",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        },
     ),
     Recipe(
         name="claude-code",

@@ -1,4 +1,4 @@
-"""A client as its page says, in a home of its own, with nothing to reach but this machine, and nothing left of it."""
+"""A client as its page says: in a home of its own, with nothing to reach but this machine, and nothing left."""
 
 from __future__ import annotations
 

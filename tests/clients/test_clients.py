@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from llmrouter.testing.upstream import Upstream
-from tests.harness import Serving, serving
+from tests.harness import Serving
 
 from . import installing
 from .model import FILE, WORDS, model, proof
 from .recipes import RECIPES, Recipe
 from .running import run
-from .upstreams import UPSTREAMS, configuration
+from .upstreams import UPSTREAMS, in_front_of
 
 WAYS = [pytest.param(one, way, id=f"{one.name}-{way}") for one in RECIPES for way in one.ways]
 
@@ -24,15 +24,12 @@ pytestmark = pytest.mark.clients
 
 @pytest.fixture(scope="module", params=UPSTREAMS, ids="on-{}".format)
 def served(request: pytest.FixtureRequest) -> Iterator[tuple[Serving, Upstream]]:
-    with Upstream(model(wants_proof=False)) as upstream:
-        with serving(configuration(request.param, upstream.base_url)) as router:
-            yield router, upstream
+    with in_front_of(request.param) as found:
+        yield found
 
 
 @pytest.mark.parametrize(("recipe", "way"), WAYS)
-def test_a_question_is_answered(
-    recipe: Recipe, way: str, served: tuple[Serving, Upstream], tmp_path: Path
-) -> None:
+def test_a_question_is_answered(recipe: Recipe, way: str, served: tuple[Serving, Upstream], tmp_path: Path) -> None:
     said = ask(recipe, way, served, tmp_path, "")
     assert WORDS in said
 

@@ -1,4 +1,4 @@
-"""What a request of each wire offers and says, and who answers it: as much as a scripted model needs."""
+"""What a request of each wire offers and says, and who answers it: as much as a scripted model needs to know."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from llmrouter.testing.upstream import Script
-from llmrouter.testing.upstream_openai import Tool, chat
+from llmrouter.testing.speaker import Speaker
+from llmrouter.testing.upstream_openai import Chat
 
 
 @frozen
@@ -23,7 +23,7 @@ class Asked:
 @frozen
 class Wire:
     read: Callable[[Mapping[str, Any]], Asked]
-    write: Callable[[str, Sequence[Tool]], Script]
+    speaker: type[Speaker]
 
 
 def _chat(body: Mapping[str, Any]) -> Asked:
@@ -44,5 +44,5 @@ def _text(content: Any) -> str:
     return " ".join(part.get("text") or "" for part in content or ())
 
 
-WIRES: Mapping[str, Wire] = {"/chat/completions": Wire(_chat, chat)}
+WIRES: Mapping[str, Wire] = {"/chat/completions": Wire(_chat, Chat)}
 """By what stands in the path."""
