@@ -96,29 +96,43 @@ class LiteLLM(Framework):
 
 @frozen
 class PydanticAI(Framework):
-    def _agent(self, address: str, *tools: Shell) -> Any:
-        module, cls, provider, base = {
-            "chat": ("openai", "OpenAIChatModel", "OpenAIProvider", f"{address}/v1"),
-            "responses": ("openai", "OpenAIResponsesModel", "OpenAIProvider", f"{address}/v1"),
-            "messages": ("anthropic", "AnthropicModel", "AnthropicProvider", address),
-        }[self.wire]
-        models = importlib.import_module(f"pydantic_ai.models.{module}")
-        providers = importlib.import_module(f"pydantic_ai.providers.{module}")
-        model = getattr(models, cls)(MODEL, provider=getattr(providers, provider)(base_url=base, api_key="any"))
-        return importlib.import_module("pydantic_ai").Agent(model, tools=tools)
+    """A client is made for each question, for it belongs to the loop that it was first used in."""
 
     def plain(self, address: str, question: str) -> str:
-        return str(self._agent(address).run_sync(question).output)
+        return asyncio.run(self._run(address, question))
 
     def stream(self, address: str, question: str) -> list[str]:
-        async def main() -> list[str]:
-            async with self._agent(address).run_stream(question) as answer:
-                return [piece async for piece in answer.stream_text(delta=True, debounce_by=None)]
-
-        return asyncio.run(main())
+        return asyncio.run(self._streamed(address, question))
 
     def tool(self, address: str, question: str, shell: Shell) -> str:
-        return str(self._agent(address, shell).run_sync(question).output)
+        return asyncio.run(self._run(address, question, shell))
+
+    async def _run(self, address: str, question: str, *tools: Shell) -> str:
+        async with self._client(address) as client:
+            return str((await self._agent(client, *tools).run(question)).output)
+
+    async def _streamed(self, address: str, question: str) -> list[str]:
+        async with self._client(address) as client, self._agent(client).run_stream(question) as answer:
+            return [piece async for piece in answer.stream_text(delta=True, debounce_by=None)]
+
+    def _client(self, address: str) -> Any:
+        if self.wire == "messages":
+            return importlib.import_module("anthropic").AsyncAnthropic(
+                base_url=address, api_key="any", max_retries=0
+            )
+        return importlib.import_module("openai").AsyncOpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
+
+    def _agent(self, client: Any, *tools: Shell) -> Any:
+        vendor, model, provider = {
+            "chat": ("openai", "OpenAIChatModel", "OpenAIProvider"),
+            "responses": ("openai", "OpenAIResponsesModel", "OpenAIProvider"),
+            "messages": ("anthropic", "AnthropicModel", "AnthropicProvider"),
+        }[self.wire]
+        models = importlib.import_module(f"pydantic_ai.models.{vendor}")
+        providers = importlib.import_module(f"pydantic_ai.providers.{vendor}")
+        through = getattr(providers, provider)(**{f"{vendor}_client": client})
+        agent = importlib.import_module("pydantic_ai").Agent
+        return agent(getattr(models, model)(MODEL, provider=through), tools=tools)
 
 
 @frozen
