@@ -5,34 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from llmrouter.testing.upstream import Upstream
 from tests.harness import Serving, serving
 
 from .model import model
 
-UPSTREAMS: Mapping[str, Mapping[str, Any]] = {
+UPSTREAMS: Mapping[str, Mapping[str, str]] = {
     "chat": {"plugin": "openai", "profile": "custom", "base_url": "{}/v1"},
+    "responses": {"plugin": "openai", "profile": "{folder}/responses.yaml", "base_url": "{}/v1"},
+    "messages": {"plugin": "anthropic", "profile": "custom", "base_url": "{}"},
+    "gemini": {"plugin": "gemini", "base_url": "{}"},
 }
 """Providers by the wire they speak; {} is the address."""
+RESPONSES = "about: A server that speaks Responses alone.\nkeyless: true\ndialects: [openai.responses]\n"
 
 
 @contextmanager
 def in_front_of(wire: str) -> Iterator[tuple[Serving, Upstream]]:
-    """A router, and the scripted model behind it."""
-    with Upstream(model(wants_proof=False)) as upstream, serving(_configuration(wire, upstream.base_url)) as router:
-        yield router, upstream
-
-
-def _configuration(wire: str, address: str) -> str:
-    """A router with one upstream. It is served as `auto`, and as the group `fast`."""
-    entry = {name: value.format(address) for name, value in UPSTREAMS[wire].items()}
-    return json.dumps(
-        {
+    """A router, and the scripted model behind it: served as `auto`, and as the group `fast`."""
+    with Upstream(model(wants_proof=False)) as upstream, TemporaryDirectory() as folder:
+        Path(folder, "responses.yaml").write_text(RESPONSES)
+        entry = {name: value.format(upstream.base_url, folder=folder) for name, value in UPSTREAMS[wire].items()}
+        config = {
             "providers": {"up": {**entry, "api_key": "k", "models": {"m": {}}}},
             "groups": {"fast": ["up/m"]},
             "routing": {"default": "fast"},
             "logging": {"level": "error"},
         }
-    )
+        with serving(json.dumps(config)) as router:
+            yield router, upstream
