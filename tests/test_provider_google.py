@@ -176,11 +176,14 @@ generations:
 """
 
 
+SIGNED = frozenset({"gemini.generate"})
+
+
 def test_a_catalogue_is_data() -> None:
     found = Catalogue.read(DATA)
     card = found.card("big-1")
-    assert (card.window, card.quality, card.keeps, found.card("vec-1").keeps) == (10, 0.9, True, False)
-    assert (found.card("other").keeps, found.card("other").price) == (True, None)
+    assert (card.window, card.quality, card.keeps, found.card("vec-1").keeps) == (10, 0.9, SIGNED, frozenset())
+    assert (found.card("other").keeps, found.card("other").price) == (SIGNED, None)
     spoken = ("gemini.generate", "gemini.embed")
     assert [found.dialects(name, spoken) for name in ("big-1", "vec-1", "x")] == [spoken[:1], spoken[1:], spoken]
     first, second = found.generation("big-1"), found.generation("big-2")

@@ -26,7 +26,7 @@ def _words(value: Iterable[str] | None) -> Words | None:
     return None if value is None else frozenset(value)
 
 
-def _price(value: Mapping[str, float] | None) -> Price | None:
+def _price(value: Mapping[str, Any] | None) -> Price | None:
     return None if value is None else Price(**value)
 
 

@@ -41,7 +41,8 @@ def _count(one: Mapping[str, Any], names: Sequence[str]) -> int | None:
 def _own_price(said: Any) -> Price | None:
     """As another llmrouter says it: in our own words."""
     try:
-        return Price(**{name: float(value) for name, value in said.items()})
+        price: dict[str, Any] = {name: float(value) for name, value in said.items()}
+        return Price(**price)
     except (AttributeError, TypeError, ValueError):
         return None
 
@@ -49,7 +50,9 @@ def _own_price(said: Any) -> Price | None:
 def _price(said: Any) -> Price | None:
     """A price below zero is one that depends on the model that a request is passed on to."""
     try:
-        price = {ours: float(said[theirs]) * 1e6 for theirs, ours in PRICES.items() if theirs in said}
+        price: dict[str, Any] = {
+            ours: float(said[theirs]) * 1e6 for theirs, ours in PRICES.items() if theirs in said
+        }
         return Price(**price, request=float(said.get("request", 0))) if min(price.values()) >= 0 else None
     except (AttributeError, TypeError, ValueError):
         return None
