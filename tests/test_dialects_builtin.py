@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from llmrouter import dialects
@@ -58,7 +59,7 @@ def test_every_dialect_does_all_that_the_protocol_asks(dialect: Dialect) -> None
         "embed": Inputs(("hi",)),
         "rerank": Documents("hi", ("a",)),
     }
-    assert payload == said[op]
+    assert (msgspec.structs.replace(payload, options={}) if op == "chat" else payload) == said[op]
     assert not dialect.encode(op, payload).dropped
     assert dialects.get(dialect.aim(fields, "other", False), "model") == "other"
     reader: Reader = dialect.reader(op, False)

@@ -33,8 +33,9 @@ CONTRACTS = {
 }
 LINES = 500
 LONGER: Mapping[str, int] = {
+    "tests/test_dialects_anthropic_writing.py": 550,
     "core/llmrouter/types.py": 550,  # the vocabulary stands in one place
-    "tests/test_dialects_reader.py": 560,
+    "tests/test_dialects_reader.py": 570,
     "tests/test_exchange.py": 700,
     "tests/test_provider.py": 550,
     "tests/test_quota.py": 750,
@@ -61,7 +62,7 @@ FAMILIES = (
     "moonshot-v", "qwen", "qwq", "grok", "deepseek", "command", "voyage", "text-embedding", "sonar", "phi",
 )  # fmt: skip
 SIZES = "flash|pro|mini|nano|small|medium|large|max|turbo|opus|sonnet|haiku|chat|reasoner|coder|instruct"
-MODEL = re.compile(rf"\b(?:(?:{'|'.join(FAMILIES)})-?(?:\d|{SIZES})|o[1345]-(?:{SIZES}))")
+MODEL = re.compile(rf"\b(?:(?:{'|'.join(FAMILIES)})(?:-?\d|-(?:{SIZES}))|o[1345]-(?:{SIZES}))")
 SITES = ("pypi", "pythonhosted", "npmjs", "crates", "rubygems", "files.pythonhosted")
 ADDRESS = re.compile(
     rf"(?:{'|'.join(SITES)})\.(?:org|com|io)|(?:extra-)?index-url|find-links|/simple/|\[\[tool\.uv\.index"
@@ -284,7 +285,9 @@ def test_the_example_of_the_environment_names_what_profiles_read() -> None:
     known = {name for one in profiles for name in [*one.get("env", ()), one.get("base_url_env")] if name}
     assert known
     assert known - named == set(), "not in .env.example"
-    assert {name for name in named if not name.startswith("LLMROUTER_")} - known == set(), "read by nobody"
+    sources = "".join(path.read_text("utf-8") for path in ROOT.glob("plugins/*/src/**/*.py"))
+    others = {name for name in named - known if not name.startswith("LLMROUTER_")}
+    assert {name for name in others if f'"{name}"' not in sources} == set(), "read by nobody"
 
 
 # --- what project text may say
