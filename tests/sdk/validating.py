@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 def strict(value: BaseModel) -> None:
     """Raise where a value does not fit the SDK's own type: the SDK itself never checks."""
-    type(value).model_validate(value.model_dump(mode="json", exclude_unset=True), strict=False)
+    type(value).model_validate(value.model_dump(mode="json", exclude_unset=True, by_alias=True), strict=False)
 
 
 def text_of(chunks: Sequence[ChatCompletionChunk]) -> str:
