@@ -204,7 +204,7 @@ class ResponsesDriver(Driver):
             if asking.stream:
                 events = list(self._client.responses.create(model=model, input=items, stream=True, **more))
                 for event in events:
-                    _responses.validate_python(event.model_dump(mode="json", exclude_unset=True))
+                    _responses.validate_python(event.model_dump(mode="json", exclude_unset=True, by_alias=True))
                 pieces, answer = len(events), events[-1].response
                 assert "".join(one.delta for one in events if one.type == "response.output_text.delta") == (
                     answer.output_text
@@ -271,7 +271,7 @@ class MessagesDriver(Driver):
             if asking.stream:
                 raw = list(self._client.messages.create(stream=True, **more))
                 for event in raw:
-                    _messages.validate_python(event.model_dump(mode="json", exclude_unset=True))
+                    _messages.validate_python(event.model_dump(mode="json", exclude_unset=True, by_alias=True))
                 pieces = len(raw)
                 with self._client.messages.stream(**more) as stream:
                     answer: Any = stream.get_final_message()
