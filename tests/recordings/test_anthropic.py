@@ -124,7 +124,8 @@ def _carry(staged: Stage, exchange: Exchange) -> list[str]:
         return problems + _differ("class", failure and failure.kind, CLASSES[exchange.status])
     problems += [f"a failure: {carried.verdict.failure}"] if carried.verdict.failure else []
     raw = b"".join([frame.raw for frame in carried.frames])
-    problems += [] if raw.strip() == exchange.body.replace(b"data: [DONE]", b"").strip() else ["bytes differ"]
+    expected = exchange.body.replace(b"event: data\ndata: [DONE]", b"")
+    problems += [] if raw.strip() == expected.strip() else ["bytes differ"]
     return problems + ([] if exchange.id in SEVERAL else _meaning(exchange, carried))
 
 
