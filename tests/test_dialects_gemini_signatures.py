@@ -9,12 +9,13 @@ import pytest
 
 from llmrouter.dialects import Generate, Generation, bend_to, get
 from llmrouter.dialects.noting import Turn, name_of
+from llmrouter.dialects.signatures import tagged
 from llmrouter.types import Fields, Thought
 
 GEMINI = Generate()
 OWN = "gemini.generate"
 WORD = base64.b64encode(b"skip_thought_signature_validator").decode()
-FOREIGN = base64.b64encode(b"llmrouter:anthropic.messages#abc").decode()
+FOREIGN = base64.b64encode(tagged("abc", "anthropic.messages", OWN).encode()).decode()
 SIGNED = Generation(levels=("low", "high"), signed=True)
 
 

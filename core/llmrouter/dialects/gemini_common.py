@@ -21,7 +21,7 @@ NAME = "gemini.generate"
 FAMILY = "gemini"
 
 _UNDERSCORE = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
-_FOREIGN = base64.b64encode(MARK.encode())[:-3].decode()
+_FOREIGN = base64.b64encode(MARK.encode())[: len(MARK) * 8 // 6].decode()
 """How every foreign signature begins here."""
 
 

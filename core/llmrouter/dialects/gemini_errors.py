@@ -10,7 +10,7 @@ from typing import Any
 
 from llmrouter.types import Trouble
 
-from .errors import envelope as router_envelope
+from .errors import details as told
 
 STATUSES: Mapping[int, str] = {
     401: "UNAUTHENTICATED",
@@ -48,6 +48,6 @@ def envelope(trouble: Trouble) -> dict[str, Any]:
             "message": trouble.message,
             "status": STATUSES.get(trouble.status, fallback),
             "details": details,
-            "llmrouter": router_envelope(trouble)["error"]["llmrouter"],
+            "llmrouter": told(trouble),
         }
     }
