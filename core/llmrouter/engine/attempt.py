@@ -96,7 +96,7 @@ class Attempt:
     async def open(self, call: Call) -> Failure | None:
         """Send, and read up to the first output. What the upstream does wrong is a value here."""
         try:
-            return await self._open(call)
+            return await self._sent(call) or await self._begun()
         except Broken as broken:
             return broken.failure
         except TransportError as error:
@@ -104,9 +104,8 @@ class Attempt:
         except Exception as error:  # a provider plugin's own mistake must not take the request down
             return Failure(kind="internal", scope="endpoint", message=f"{type(error).__name__} in the provider")
 
-    async def _open(self, call: Call) -> Failure | None:
-        if failure := await self._sent(call):
-            return failure
+    async def _begun(self) -> Failure | None:
+        """The headers are there."""
         reply = self.reply
         assert reply is not None
         if reply.status >= 300:
@@ -120,9 +119,9 @@ class Attempt:
 
     async def _sent(self, call: Call) -> Failure | None:
         """Wait for the headers. The one timer of an attempt ends this wait, too."""
-        task = self._sending = asyncio.current_task()
-        assert task is not None
         self._loop = asyncio.get_running_loop()
+        task = self._sending = asyncio.current_task(self._loop)
+        assert task is not None
         self._sent_at, self.sent = self._loop.time(), True
         self._wake_at(self._sent_at + min(self.patience.headers, self.patience.idle))  # so that it fits both waits
         try:

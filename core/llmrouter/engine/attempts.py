@@ -37,7 +37,7 @@ UNSUPPORTED = frozenset({"unsupported_parameter", "unsupported_value"})
 
 
 class Attempts:
-    """Opens attempts one after the other and ends every one of them. `deadline` is on the loop's clock."""
+    """Opens attempts one after the other and ends every one of them. `seconds` is what all of them may take."""
 
     dropped: tuple[str, ...] = ()
     refused: Exhausted | None = None  # the client's own limit, where that stood in the way
@@ -46,10 +46,11 @@ class Attempts:
     _stopped = _resorted = _excused = False
 
     def __init__(
-        self, engine: Engine, request: Request, world: World, settings: EngineSettings, deadline: float
+        self, engine: Engine, request: Request, world: World, settings: EngineSettings, seconds: float
     ) -> None:
         self.engine, self.request, self.world = engine, request, world
-        self.settings, self.deadline = settings, deadline
+        self._time = asyncio.get_running_loop().time
+        self.settings, self.deadline = settings, self._time() + seconds
         self.steps: list[Attempt | Skip] = []
         self._held: list[tuple[Turn, Hold]] = []
         self._repeated: set[tuple[str, str]] = set()
@@ -102,7 +103,7 @@ class Attempts:
 
     def left(self) -> float:
         """Seconds until the request's deadline."""
-        return self.deadline - asyncio.get_running_loop().time()
+        return self.deadline - self._time()
 
     # ---- which turn -----------------------------------------------------------------------------
 

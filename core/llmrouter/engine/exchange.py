@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
@@ -58,8 +57,7 @@ class Exchange:
         self.writer: Writer = self.dialect.writer(request)
         self.settings = self.expansion.engine or world.settings.engine
         self.seconds = min(self.settings.deadline, headers.timeout(facts.hints) or self.settings.deadline)
-        deadline = asyncio.get_running_loop().time() + self.seconds
-        self.attempts = Attempts(engine, request, world, self.settings, deadline)
+        self.attempts = Attempts(engine, request, world, self.settings, self.seconds)
 
     async def run(self) -> None:
         """Serve the request to its end. Only cancellation leaves it early; `close` comes after either."""
