@@ -32,6 +32,7 @@ from llmrouter.types import Conversation, Encoded, Fields, Message, Text
 from .common import get, raw
 from .hints import FIELD
 from .openai_messages import as_object
+from .responses_fitting import fit
 from .responses_input import write_input
 from .responses_items import read_items
 from .responses_tools import read_choice, read_tools, write_choice, write_tools
@@ -74,8 +75,9 @@ def read_conversation(fields: Fields) -> Conversation:
 
 
 def write_conversation(conversation: Conversation) -> Encoded:
-    """`dropped` names what could not be said, without the numbers of its place."""
+    """`dropped` names what could not be said, without the numbers of its place; `renamed` tools that had to be."""
     dropped: list[str] = []
+    conversation, renamed = fit(conversation)
     instructions, items = write_input(conversation.messages, dropped)
     fields: Fields = {"input": raw(items)}
     if instructions:
@@ -87,7 +89,7 @@ def write_conversation(conversation: Conversation) -> Encoded:
     fields |= _write_options(conversation.options, dropped)
     if not conversation.tools:
         fields.pop("parallel_tool_calls", None)
-    return Encoded(fields, tuple(dict.fromkeys(dropped)))
+    return Encoded(fields, tuple(dict.fromkeys(dropped)), renamed)
 
 
 def _instructions(said: Any, extra: dict[str, Any]) -> tuple[Message, ...]:
