@@ -1,7 +1,7 @@
 """Files that are made from others: `python -m tests.freshness` says which are stale, `--write` writes them.
 
 The configuration's schema is made from the core's and the fragments of this repository's plugins, the pages of
-docs/reference from the schema, the hooks, the commands and the table of headers.
+docs/reference from the schema, the hooks, the commands, the provider plugins, and tables of headers and systems.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from llmrouter import builtin
 from llmrouter.config import compose_installed
 from llmrouter.plugins import Plugins
-from tests.pages import commands, configuration, headers, hooks
+from tests.pages import commands, configuration, headers, hooks, providers, systems
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,6 +38,8 @@ def made() -> Mapping[str, str]:
         "docs/reference/hooks.md": hooks.page(),
         "docs/reference/commands.md": commands.page(),
         "docs/reference/headers.md": headers.page(),
+        "docs/reference/providers.md": providers.page(plugins),
+        "docs/reference/systems.md": systems.page(),
     }
 
 

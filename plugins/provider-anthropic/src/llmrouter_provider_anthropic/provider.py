@@ -7,7 +7,6 @@ from typing import Any
 
 from attrs import evolve
 
-from llmrouter.errors import LLMRouterError
 from llmrouter.protocols import BuildContext, Reply
 from llmrouter.provider import FAMILIES, AccountSettings, HTTPProvider, accounts_of
 from llmrouter.types import Call, Card, Endpoint, Fields
@@ -73,10 +72,10 @@ class AnthropicProvider(HTTPProvider):
         return await super().send(call)
 
     async def models(self, account: str) -> Sequence[Endpoint]:
-        """What the server lists for an account. Raises LLMRouterError where it has no list."""
+        """What the server lists for an account; nothing where it has no list."""
         path = self.profile.models_path
         if path is None:
-            raise LLMRouterError(f"{self.settings.name} has no list of models")
+            return []
         found: list[Endpoint] = []
         after = ""
         while True:
