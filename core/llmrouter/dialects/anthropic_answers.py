@@ -83,7 +83,7 @@ class AnswerMeaning:
     def __init__(self) -> None:
         self._calls: dict[int, str] = {}  # index of a block → id of the call it is
         self._counts: Counts | None = None
-        self._finished = False
+        self._begun = self._finished = False
 
     def event(self, data: bytes, name: str) -> Sequence[Event]:
         try:
@@ -94,13 +94,15 @@ class AnswerMeaning:
             case "content_block_delta" if told.delta is not None:
                 return self._delta(told.index, told.delta)
             case "content_block_start" if told.content_block is not None:
+                self._begun = True
                 return list(self._start(told.index, told.content_block))
             case "message_start" if told.message is not None:
+                self._begun = True
                 return [Begin(told.message.id or "", told.message.model or ""), *self._spent(told.message.usage)]
             case "message_delta":
                 return [*self._spent(told.usage), *self._end(told.delta.stop_reason if told.delta else None)]
-            case "message_stop":
-                return self._end("end_turn")
+            case "message_stop":  # of an answer that never began it is the end of nothing
+                return self._end("end_turn" if self._begun else None)
             case "error" | "":
                 return _unreadable(data)
         return ()  # a ping, or what a later version of the API tells

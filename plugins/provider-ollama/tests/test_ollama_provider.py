@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 import pytest
-from attrs import frozen
 from llmrouter_provider_ollama import build, llmrouter_register_providers
 from llmrouter_provider_ollama.config import OllamaSettings, endpoints, suggest
 
@@ -16,53 +15,15 @@ from llmrouter.provider import AccountSettings, MockTransport, ModelSettings, Re
 from llmrouter.testing import run
 from llmrouter.testing.context import FakeContext
 from llmrouter.testing.provider_http import HTTPProviderContract
-from llmrouter.testing.speaker import Speaker
-from llmrouter.testing.upstream_line import Received
+from llmrouter.testing.upstream_ollama import NativeChat
 from llmrouter.types import ANY_MODEL, Call, Op, Wire
 
 KEY = "topsecret-0123456789"
 
 
-@frozen
-class Ollama(Speaker):
-    """Lines of JSON, as the API documentation of `POST /api/chat` shows them."""
-
-    dialect: ClassVar[str] = "ollama.chat"
-    media: ClassVar[Mapping[str, str]] = MappingProxyType({"content-type": "application/x-ndjson"})
-    opening: ClassVar[int] = 0
-    mark: ClassVar[bytes] = b""
-    alive: ClassVar[bytes] = b"\n"
-
-    def asks(self, model: str, stream: bool) -> dict[str, Any]:
-        return {"model": model, "messages": [{"role": "user", "content": "Hello"}], "stream": stream}
-
-    def whole(self, request: Received) -> dict[str, Any]:
-        return self._line(request, self.text, True)
-
-    def events(self, request: Received) -> Iterator[bytes]:
-        for number, word in enumerate(self.text.split(" ")):
-            yield self._event(request, f" {word}" if number else word, False)
-        yield self._event(request, "", True)
-
-    def error(self, status: int = 500, message: str = "scripted") -> dict[str, Any]:
-        return {"error": message}
-
-    def broken(self) -> bytes:
-        return json.dumps(self.error()).encode() + b"\n"
-
-    def _event(self, request: Received, text: str, done: bool) -> bytes:
-        return json.dumps(self._line(request, text, done)).encode() + b"\n"
-
-    def _line(self, request: Received, text: str, done: bool) -> dict[str, Any]:
-        last = {"done_reason": "stop", "prompt_eval_count": 9, "eval_count": 16} if done else {}
-        message = {"role": "assistant", "content": text}
-        model = request.json.get("model", "")
-        return {"model": model, "created_at": "2026-11-20T10:00:00Z", "message": message, "done": done, **last}
-
-
 class TestContract(HTTPProviderContract):
     descriptor = next(iter(llmrouter_register_providers()))
-    speaker = Ollama()
+    speaker = NativeChat()
     entry = MappingProxyType({"context_length": 8192, "keep_alive": "5m"})
     listed = MappingProxyType({"models": [{"name": "some-model", "model": "some-model"}]})
 
