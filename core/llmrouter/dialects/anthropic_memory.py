@@ -16,7 +16,7 @@ from llmrouter.types import Fields
 from .anthropic_reading import NAME
 from .anthropic_writing import written_thought
 from .checks import kind
-from .common import get, loads, raw
+from .common import decode, get, loads, raw
 from .noting import Turn, name_of, recalled
 from .signatures import MARK
 
@@ -48,7 +48,8 @@ def resolve(fields: Fields, found: Mapping[str, bytes]) -> Fields:
     """The fields with what was kept, without what others signed, and without thinking where that is not enough."""
     turns = _kept(fields, found)
     if turns or _MARKED in bytes(fields["messages"]):
-        messages = [_mended(one, turns.get(at)) for at, one in enumerate(_opened.decode(fields["messages"]))]
+        opened = decode(_opened, fields["messages"])
+        messages = [_mended(one, turns.get(at)) for at, one in enumerate(opened)]
         fields = fields | {"messages": raw([one for one in messages if one is not None])}
     if thinks(fields) == "enabled" and lacks_thoughts(fields):
         fields = {name: value for name, value in fields.items() if name != "thinking"}
@@ -112,8 +113,8 @@ def _is_foreign(block: Any) -> bool:
 
 def _read(fields: Fields) -> Sequence[Said]:
     try:
-        return _said.decode(fields["messages"])
-    except msgspec.MsgspecError:
+        return decode(_said, fields["messages"])
+    except ValueError:
         return ()
 
 

@@ -99,7 +99,7 @@ class Embed:
         """Every request of a list names the model of the path once more."""
         aimed = {name: value for name, value in fields.items() if name not in _PSEUDO}
         if BATCH in aimed:
-            before = _requests.decode(aimed[BATCH])
+            before = _opened(aimed[BATCH])
             after = [named(one, model) for one in before]
             if any(one is not two for one, two in zip(before, after, strict=True)):
                 aimed[BATCH] = raw(after)
@@ -195,3 +195,10 @@ def _options(request: Mapping[str, Any]) -> dict[str, Any]:
     if extra := {name: value for name, value in request.items() if name not in _READ and name not in _PSEUDO}:
         options |= {"extra": extra, "extra_of": FAMILY}
     return options
+
+
+def _opened(requests: msgspec.Raw) -> list[msgspec.Raw]:
+    try:
+        return decode(_requests, requests)
+    except ValueError as error:
+        raise InvalidRequest(f"{BATCH}: {error}", param=BATCH) from None

@@ -14,7 +14,7 @@ import msgspec
 from llmrouter.types import Fields
 
 from .checks import kind
-from .common import get, loads, raw
+from .common import decode, get, loads, raw
 from .noting import Turn, name_of, recalled
 from .openai_thoughts import NAME, as_list, google_signature, is_foreign, signed, written_thoughts
 from .signatures import MARK
@@ -50,7 +50,7 @@ def resolve(fields: Fields, found: Mapping[str, bytes]) -> Fields:
     bare = _bare(fields)
     if not bare:
         return fields
-    messages = _opened.decode(fields["messages"])
+    messages = decode(_opened, fields["messages"])
     for at, id in bare.items():
         _put_back(messages[at], recalled(found, id, NAME))
     return fields | {"messages": raw(messages)}
@@ -82,8 +82,8 @@ def _bare(fields: Fields) -> dict[int, str]:
     if "messages" not in fields or _thinks_not(fields):
         return {}
     try:
-        messages = _said.decode(fields["messages"])
-    except msgspec.MsgspecError:
+        messages = decode(_said, fields["messages"])
+    except ValueError:
         return {}
     return {
         at: one.tool_calls[0].id

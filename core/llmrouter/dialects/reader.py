@@ -17,6 +17,8 @@ from .common import BOM
 END_MARK = b"[DONE]"
 
 _BODY_BEGINS = b'{[<"'
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
+"""What a meaning raises for what it cannot read, and for a value of a kind that it did not think of."""
 _SHOWN = 4096  # bytes of an unreadable answer that are kept
 
 
@@ -73,7 +75,7 @@ class AnswerReader:
         body = bytes(self._body)
         try:
             events = tuple(self._meaning.body(body))
-        except ValueError:
+        except _UNREADABLE:
             events = (Fault(body[:_SHOWN], malformed=True),)
         return [Frame(self._plain, body, events)]
 
@@ -104,7 +106,7 @@ class AnswerReader:
             return Frame(self._stream, b"", last) if last else None
         try:
             return Frame(self._stream, raw, tuple(self._meaning.event(data, name)))
-        except ValueError:
+        except _UNREADABLE:
             return Frame(self._stream, raw, (Fault(data[:_SHOWN], malformed=True),)) if whole else None
 
     def _tail(self) -> list[Frame]:

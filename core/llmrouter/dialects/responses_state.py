@@ -79,7 +79,10 @@ def items_of(fields: Fields) -> list[msgspec.Raw]:
     if "input" not in fields or kind(fields["input"]) == "null":
         return []
     if kind(fields["input"]) == "array":
-        return _raws.decode(fields["input"])
+        try:
+            return decode(_raws, fields["input"])
+        except ValueError as error:
+            raise InvalidRequest(f"input: {error}", param="input") from None
     return [raw({"type": "message", "role": "user", "content": get(fields, "input")})]
 
 

@@ -12,6 +12,8 @@ from msgspec import Raw
 from llmrouter.catalogue.limits import PER_REQUEST
 from llmrouter.catalogue.prices import expected_output
 from llmrouter.dialects.renaming import Renamed
+from llmrouter.dialects.translating import translated
+from llmrouter.errors import InvalidRequest
 from llmrouter.protocols import Dialect, Remembers, Reservation
 from llmrouter.routing.reasons import CLOSED
 from llmrouter.settings import EngineSettings
@@ -172,6 +174,15 @@ class Attempts:
     async def _send(self, attempt: Attempt) -> Failure | None:
         try:
             call = await self._call(attempt)
+        except InvalidRequest as error:  # who speaks the client's own dialect may still take it
+            return Failure(
+                kind="invalid_request",
+                scope="request",
+                status=400,
+                message=str(error),
+                code="unsupported_value",
+                param=error.param,
+            )
         except Exception as error:  # a dialect's mistake: another one's endpoint may still serve
             self.engine.log.exception("%s: cannot be said to %s", self.request.facts.id, attempt.turn.endpoint.id)
             return Failure(kind="internal", scope="endpoint", message=f"{type(error).__name__} in the dialect")
@@ -202,7 +213,7 @@ class Attempts:
         if target is own:
             self.dropped = ()
             return self.request.fields
-        encoded = target.encode(op, own.decode(op, self.request.fields))
+        encoded = translated(own, target, op, self.request.fields)
         self.dropped = encoded.dropped
         if encoded.renamed:
             attempt.reader = Renamed(attempt.reader, encoded.renamed)

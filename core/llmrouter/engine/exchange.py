@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 from llmrouter.catalogue.names import Expansion
+from llmrouter.errors import InvalidRequest
 from llmrouter.protocols import Client, Reservation, Writer
 from llmrouter.types import Attempt as Line
 from llmrouter.types import (
@@ -139,7 +140,10 @@ class Exchange:
         cache = self.world.settings.cache
         if cache is None or not self.facts.replayable or self.facts.hints.get("cache") == "no":
             return ""
-        return self.engine.replays.key(self.dialect, self.request, shared=cache.shared)
+        try:
+            return self.engine.replays.key(self.dialect, self.request, shared=cache.shared)
+        except InvalidRequest:  # its upstream may know what it means
+            return ""
 
     def _recorder(self, attempt: Attempt) -> recording.Recorder:
         return recording.Recorder(attempt.turn.candidate.wire, self.facts.op, attempt.turn.endpoint.id)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from llmrouter.dialects.translating import understood
 from llmrouter.protocols import Dialect
 from llmrouter.types import Begin, Finish, Frame, Op, Refusal, Request, Spent, Text, Thought, ToolStart, Value, Wire
 
@@ -54,9 +55,12 @@ class Recorder:
 
 
 def key(dialect: Dialect, request: Request, client: str) -> str:
-    """The meaning of the request, whatever dialect it came in: payload, name asked for and client ("" is any)."""
+    """The meaning of the request, whatever dialect it came in: payload, name asked for and client ("" is any).
+
+    Raises InvalidRequest where nobody knows what it means.
+    """
     facts = request.facts
-    meaning = (client, facts.op, facts.asked, dialect.decode(facts.op, request.fields))
+    meaning = (client, facts.op, facts.asked, understood(dialect, facts.op, request.fields))
     return PREFIX + hashlib.blake2b(msgspec.msgpack.encode(meaning), digest_size=20).hexdigest()
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from llmrouter.catalogue.names import Expansion
+from llmrouter.dialects.translating import understood
+from llmrouter.errors import InvalidRequest
 from llmrouter.protocols import Dialect, TokenCounter
 from llmrouter.types import Conversation, Endpoint, Payload, Request, Text, Thought, ToolCall, ToolOutput
 
@@ -21,7 +23,11 @@ def counted(request: Request, expansion: Expansion, dialect: Dialect, counter: T
     close = _in_doubt(request, expansion)
     if close is None:
         return request
-    text = "\n".join(_texts(dialect.decode(request.facts.op, request.fields)))
+    try:
+        payload = understood(dialect, request.facts.op, request.fields)
+    except InvalidRequest:
+        return request
+    text = "\n".join(_texts(payload))
     tokens = counter.count(text, close.model)
     return request if tokens is None else replace(request, facts=replace(request.facts, input_tokens=tokens))
 
