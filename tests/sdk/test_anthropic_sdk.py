@@ -291,9 +291,11 @@ def test_a_broken_stream_ends_in_an_error(
     own = model == "own/m"
     upstream.script = named(fault, Messages()).script if own else named(fault).script
     said: list[str] = []
-    with client.messages.stream(model=model, max_tokens=9, messages=HELLO) as stream:
-        with pytest.raises(anthropic.APIStatusError) as caught:
-            said.extend(stream.text_stream)
+    with (
+        client.messages.stream(model=model, max_tokens=9, messages=HELLO) as stream,
+        pytest.raises(anthropic.APIStatusError) as caught,
+    ):
+        said.extend(stream.text_stream)
     body: Any = caught.value.body
     assert body["error"]["type"] in ("api_error", "overloaded_error")
     assert said

@@ -12,7 +12,7 @@ import yaml
 from attrs import field, frozen
 
 from llmrouter.provider import ErrorRule
-from llmrouter.types import Card, Op, Price
+from llmrouter.types import Card, Op, Price, Tier
 
 DIALECT = "anthropic.messages"
 Auth = Literal["x-api-key", "bearer"]
@@ -27,7 +27,9 @@ def _words(value: Iterable[str] | None) -> Words | None:
 
 
 def _price(value: Mapping[str, Any] | None) -> Price | None:
-    return None if value is None else Price(**value)
+    if value is None:
+        return None
+    return Price(**{**value, "tiers": tuple(Tier(**one) for one in value.get("tiers", ()))})
 
 
 def _models(value: Mapping[str, Any]) -> Mapping[str, Model]:
