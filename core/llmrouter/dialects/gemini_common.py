@@ -33,7 +33,7 @@ def camelled(value: Any, place: str) -> dict[str, Any]:
     """An object by its names in camelCase; null is the same as absent. Raises InvalidRequest for what is none."""
     if not isinstance(value, Mapping):
         raise InvalidRequest(f"{place} must be object", param=place, code="invalid_type")
-    return {camel(name): one for name, one in value.items() if one is not None}
+    return {(camel(name) if "_" in name else name): one for name, one in value.items() if one is not None}
 
 
 def each(value: Any, place: str) -> Iterator[tuple[str, Any]]:

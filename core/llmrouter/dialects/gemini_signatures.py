@@ -7,7 +7,7 @@ word that stands for it; the older ones were recorded to do without.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,116 +20,116 @@ from .noting import name_of, recalled
 
 PLACEHOLDER = base64.b64encode(b"skip_thought_signature_validator").decode()
 
-_CALLS = (b'"functionCall"', b'"function_call"')
-_SIGNED = (b'"thoughtSignature"', b'"thought_signature"')
-_contents = msgspec.json.Decoder(list[msgspec.Raw])
 
-Part = dict[str, Any]
+class Call(msgspec.Struct, gc=False):
+    id: str | None = None
+
+
+class Part(msgspec.Struct, gc=False):
+    functionCall: Call | None = None
+    function_call: Call | None = None
+    thoughtSignature: str | None = None
+    thought_signature: str | None = None
+
+    @property
+    def call(self) -> Call | None:
+        return self.functionCall or self.function_call
+
+    @property
+    def signature(self) -> str:
+        return self.thoughtSignature or self.thought_signature or ""
+
+
+class Content(msgspec.Struct, gc=False):
+    parts: list[Part] | None = None
+
+
+_contents = msgspec.json.Decoder(list[Content])
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
+
+Change = Callable[[list[dict[str, Any]]], None]
+"""Changes the parts of a content in place."""
 
 
 def names(fields: Fields) -> Sequence[str]:
     """Under which names the turns are kept whose calls came without a signature."""
-    return [
-        name_of(id)
-        for raw in _opened(fields)
-        if _has(raw, _CALLS) and (first := _unsigned(_parts(loads(raw)))) and (id := _id(first))
-    ]
+    return [name_of(call.id) for _, call in _unsigned(_looked(fields)) if call.id]
 
 
 def resolve(fields: Fields, found: Mapping[str, bytes]) -> Fields:
     """The fields with the signatures that were kept; contents that need nothing stay byte for byte as they came."""
-    return _each(fields, lambda parts: _strip(parts) | _put_back(parts, found))
+    contents = _looked(fields)
+    changes: dict[int, list[Change]] = {}
+    for at, content in enumerate(contents):
+        if any(is_foreign(part.signature) for part in content.parts or ()):
+            changes.setdefault(at, []).append(_strip)
+    for at, call in _unsigned(contents):
+        if turn := recalled(found, call.id or "", NAME):
+            changes.setdefault(at, []).append(_put_back(turn.signatures))
+    return _changed(fields, changes)
 
 
 def sign(fields: Fields) -> Fields:
     """The fields with the word for a lost signature in every turn that has none."""
-    return _each(fields, _stand_in)
+    return _changed(fields, {at: [_stand_in] for at, _ in _unsigned(_looked(fields))})
 
 
-def _each(fields: Fields, change: Callable[[list[Part]], bool]) -> Fields:
-    """The fields with the parts of each content changed in place; `change` says whether it did."""
-    before = _opened(fields)
-    after = [_changed(raw, change) if _has(raw, _CALLS) or _has(raw, _SIGNED) else raw for raw in before]
-    if all(one is two for one, two in zip(before, after, strict=True)):
+def _looked(fields: Fields) -> Sequence[Content]:
+    """The contents as far as signatures go, in one typed pass. Of what cannot be read the vendor will complain."""
+    try:
+        return _contents.decode(fields.get("contents", b"[]"))
+    except msgspec.MsgspecError:
+        return ()
+
+
+def _unsigned(contents: Sequence[Content]) -> Iterator[tuple[int, Call]]:
+    """The turns whose first call has no signature of Google's: their places, and those calls."""
+    for at, content in enumerate(contents):
+        for part in content.parts or ():
+            if call := part.call:
+                if not part.signature or is_foreign(part.signature):
+                    yield at, call
+                break
+
+
+def _changed(fields: Fields, changes: Mapping[int, Sequence[Change]]) -> Fields:
+    if not changes:
         return fields
-    return fields | {"contents": msgspec.Raw(dumps(after))}
+    contents = _raws.decode(fields["contents"])
+    for at, some in changes.items():
+        content = loads(contents[at])
+        for change in some:
+            change(content["parts"])
+        contents[at] = msgspec.Raw(dumps(content))
+    return fields | {"contents": msgspec.Raw(dumps(contents))}
 
 
-def _changed(raw: msgspec.Raw, change: Callable[[list[Part]], bool]) -> msgspec.Raw:
-    content = loads(raw)
-    return msgspec.Raw(dumps(content)) if change(_parts(content)) else raw
-
-
-def _put_back(parts: list[Part], found: Mapping[str, bytes]) -> bool:
-    """Whether there was something to be put back."""
-    first = _unsigned(parts)
-    turn = recalled(found, _id(first), NAME) if first else None
-    signatures = turn.signatures if turn else {}
-    lost = [(part, signatures[id]) for part in parts if not _signature(part) and (id := _id(part)) in signatures]
-    for part, signature in lost:
-        part["thoughtSignature"] = signature
-    return bool(lost)
-
-
-def _stand_in(parts: list[Part]) -> bool:
-    if first := _unsigned(parts):
-        first["thoughtSignature"] = PLACEHOLDER
-    return first is not None
-
-
-def _strip(parts: list[Part]) -> bool:
-    """Whether there was a signature that is not the vendor's."""
-    foreign = [part for part in parts if is_foreign(_signature(part))]
-    for part in foreign:
+def _strip(parts: list[dict[str, Any]]) -> None:
+    """Take out foreign signatures, and what was nothing but one. A content must say something."""
+    for part in [one for one in parts if is_foreign(_signature(one))]:
         part.pop("thoughtSignature", None)
         part.pop("thought_signature", None)
-    empty = [part for part in foreign if not any(value for name, value in part.items() if name != "thought")]
-    for part in empty:  # nothing but a signature
-        parts.remove(part)
-    if foreign and not parts:
-        parts.append({"text": " "})  # a content must say something
-    return bool(foreign)
+        if not any(value for name, value in part.items() if name != "thought"):
+            parts.remove(part)
+    if not parts:
+        parts.append({"text": " "})
 
 
-def _unsigned(parts: list[Part]) -> Part | None:
-    """The first call of a turn, if it came without a signature."""
-    first = next((part for part in parts if _call(part)), None)
-    if first is None:
-        return None
-    signature = _signature(first)
-    return None if signature and not is_foreign(signature) else first
+def _put_back(signatures: Mapping[str, str]) -> Change:
+    def change(parts: list[dict[str, Any]]) -> None:
+        for part in parts:
+            call = part.get("functionCall") or part.get("function_call") or {}
+            if not _signature(part) and (kept := signatures.get(call.get("id") or "")):
+                part["thoughtSignature"] = kept
+
+    return change
 
 
-def _opened(fields: Fields) -> Sequence[msgspec.Raw]:
-    """The contents one by one; none where none of them could need anything."""
-    raw = fields.get("contents")
-    if raw is None or not (_has(raw, _CALLS) or _has(raw, _SIGNED)):
-        return ()
-    try:
-        return _contents.decode(raw)
-    except msgspec.MsgspecError:
-        return ()  # the vendor will say what is wrong with it
+def _stand_in(parts: list[dict[str, Any]]) -> None:
+    first = next(one for one in parts if one.get("functionCall") or one.get("function_call"))
+    first["thoughtSignature"] = PLACEHOLDER
 
 
-def _has(raw: msgspec.Raw, words: Sequence[bytes]) -> bool:
-    data = bytes(raw)
-    return any(word in data for word in words)
-
-
-def _parts(content: Any) -> list[Part]:
-    parts = content.get("parts") if isinstance(content, dict) else None
-    return parts if isinstance(parts, list) and all(isinstance(part, dict) for part in parts) else []
-
-
-def _call(part: Part) -> Any:
-    return part.get("functionCall") or part.get("function_call")
-
-
-def _id(part: Part) -> str:
-    call = _call(part)
-    return str(call.get("id") or "") if isinstance(call, dict) else ""
-
-
-def _signature(part: Part) -> str:
-    found = part.get("thoughtSignature") or part.get("thought_signature")
-    return found if isinstance(found, str) else ""
+def _signature(part: Mapping[str, Any]) -> str:
+    found: str = part.get("thoughtSignature") or part.get("thought_signature") or ""
+    return found
