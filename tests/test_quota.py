@@ -367,6 +367,27 @@ def test_a_sighting_drops_slices_at_once_and_reaches_the_store() -> None:
     with_quota(body)
 
 
+def test_a_provider_that_says_what_is_known_costs_no_word_with_the_store() -> None:
+    async def body(quota: Quota, store: Store) -> None:
+        def said(remaining: float) -> None:
+            quota.sight([Sighting(scope=REQUESTS.scope, unit="requests", window="minute", remaining=remaining)])
+
+        await taken(quota)
+        for remaining in (50, 50, 49.5, 60):
+            said(remaining)
+        await asyncio.sleep(0.5)
+        assert [one.remaining for one in store.corrected] == [50]
+        said(20)  # others use the account, too
+        await asyncio.sleep(0.5)
+        assert [one.remaining for one in store.corrected] == [50, 20]
+        await asyncio.sleep(0.5)
+        said(60)  # it has given some back
+        await asyncio.sleep(0.5)
+        assert [one.remaining for one in store.corrected] == [50, 20, 60]
+
+    with_quota(body)
+
+
 def test_a_sighting_is_handed_on_also_when_nobody_asks() -> None:
     async def body(quota: Quota, store: Store) -> None:
         (await taken(quota)).close(None)

@@ -15,6 +15,10 @@ MARGIN = 0.4
 """Seconds that a slice ends here before it does in the store: what was taken of it must be reported by then."""
 REMEMBERED = 0.2
 """Seconds for which a refusal is believed without asking again."""
+BELIEVED = 1.0
+"""Seconds for which a provider's word is believed while its next ones say about the same."""
+ALIKE = 0.98
+"""What is left by its word and by our count, one as a part of the other, where they say about the same."""
 CLOSE = 1e-9
 
 
@@ -37,6 +41,7 @@ class Holding:
     refusal: Exhausted | None = None
     _refused: float = 0.0  # the amount
     _believed: float = -math.inf  # until when
+    _sighted: float = -math.inf  # when a provider's word was taken in
     _granted: float = 0.0
     _taken: float = 0.0
     _drawn: float = 0.0  # taken from slices that have not ended, and not reported: it can go back to them
@@ -155,9 +160,15 @@ class Holding:
         """Whether the store just refused as much or less."""
         return self.refusal is not None and now < self._believed and amount >= self._refused
 
+    def is_news(self, sighting: Sighting, now: float) -> bool:
+        """Whether a sighting is worth a word with the store: many providers say with each answer what we know."""
+        remaining = sighting.remaining
+        return remaining is None or remaining < self.left * ALIKE or now >= self._sighted + BELIEVED
+
     def sight(self, sighting: Sighting, now: float) -> None:
         """Believe the provider; what was reserved before is in its count, so it is not given back again."""
         self.drop()
+        self._sighted = now
         self.refusal, self.begins = None, now
         if sighting.remaining is not None:
             self.left = min(sighting.remaining, self.bucket.limit)

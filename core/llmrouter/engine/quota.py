@@ -102,7 +102,7 @@ class Quota:
         """Take in limits as a provider states them. Of buckets that nobody declared they mean nothing."""
         now = self._clock()
         for sighting in sightings:
-            found = self._holdings.meant(sighting)
+            found = [one for one in self._holdings.meant(sighting) if one.is_news(sighting, now)]
             for holding in found:
                 holding.sight(sighting, now)
             if found:
