@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NoReturn
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from llmrouter.errors import InvalidRequest
 from llmrouter.settings import EngineSettings, GroupSettings, Member, RoutingSettings
@@ -44,13 +44,6 @@ class Expansion:
     group: str = ""  # its own policy applies
     order: Order = ""  # the client's word on how to choose; it wins over the policy
     engine: EngineSettings | None = None
-    window: int | None = field(  # tokens, of the smallest that is known
-        init=False, eq=False, repr=False, default=Factory(lambda it: it._smallest(), takes_self=True)
-    )
-
-    def _smallest(self) -> int | None:
-        windows = [place.endpoint.card.window for tier in self.tiers for place in tier]
-        return min((window for window in windows if window is not None), default=None)
 
 
 @define(eq=False)

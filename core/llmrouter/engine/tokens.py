@@ -35,8 +35,6 @@ def counted(request: Request, expansion: Expansion, dialect: Dialect, counter: T
 def _in_doubt(request: Request, expansion: Expansion) -> Endpoint | None:
     """The first endpoint whose window the request may or may not fit into."""
     facts = request.facts
-    if expansion.window is None or facts.input_tokens * DOUBT + (facts.max_output or 0) < expansion.window:
-        return None
     for tier in expansion.tiers:
         for place in tier:
             window = place.endpoint.card.window

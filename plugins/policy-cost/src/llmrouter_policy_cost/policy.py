@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from operator import itemgetter, mul
+from operator import itemgetter
 from typing import Literal
 
 from attrs import frozen
@@ -21,7 +21,6 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
     "quality": {"quality": 1.0},
 }
 """What a score is made of, by mode; each sums to 1."""
-THIRDS = {mode: {name: weight / 3 for name, weight in weights.items()} for mode, weights in WEIGHTS.items()}
 
 REASONS = {"cheapest": "cost", "balanced": "preference", "quality": "quality"}
 
@@ -76,12 +75,12 @@ class Cost:
 
     def _parts(self, candidate: Candidate, cost: float, speed: float) -> Mapping[str, float]:
         """What its score is the sum of: the band it is in, then a third of each weighted utility."""
-        if self.last and candidate.endpoint in self.last:
+        if candidate.endpoint in self.last:
             turn = self.last.index(candidate.endpoint)
             return {"band": LAST, "fallback_chain": (len(self.last) - turn) / (len(self.last) + 1) / 3}
         quality = round(candidate.quality, 2) if self.mode == "quality" else candidate.quality
         utilities = {"cost": cost, "quality": quality, "speed": speed, "headroom": candidate.headroom}
-        thirds = THIRDS[self.mode]
-        parts = dict(zip(thirds, map(mul, thirds.values(), map(utilities.__getitem__, thirds)), strict=True))
-        parts["band"] = FREE if self.free_first and candidate.cost == 0 else USUAL
+        parts = {"band": FREE if self.free_first and candidate.cost == 0 else USUAL}
+        for name, weight in WEIGHTS[self.mode].items():
+            parts[name] = weight * utilities[name] / 3
         return parts

@@ -25,10 +25,7 @@ def costs(candidates: Sequence[Candidate]) -> Utilities:
 
 def speeds(candidates: Sequence[Candidate]) -> Utilities:
     """Logarithmic in the time to the first output; what is not known yet stands in the middle."""
-    known = [one.ttft for one in candidates if one.ttft]
-    if not known:
-        return [0.5] * len(candidates)
-    closeness = _closeness(known)
+    closeness = _closeness([one.ttft for one in candidates if one.ttft])
     return [closeness(one.ttft) if one.ttft else 0.5 for one in candidates]
 
 
