@@ -248,6 +248,7 @@ def test_a_body_that_is_no_answer_is_a_fault(body: bytes, malformed: bool) -> No
         (b'{"object":"response.input_tokens","input_tokens":7}', [Begin("", ""), Result(7), Finish("stop")]),
         (b'{"error":{"message":"no"}}', [Fault(b'{"error":{"message":"no"}}')]),
         (b"data: {}\n\n", [Fault(b"{}", malformed=True)]),
+        (b"{", [Fault(b"{", malformed=True)]),
     ],
 )
 def test_a_count_is_a_result(body: bytes, found: list[Event]) -> None:

@@ -19,11 +19,12 @@ from .common import dumps, get, raw
 from .errors import envelope
 from .noting import Noted
 from .reader import AnswerReader
-from .responses_answers import AnswerMeaning, CountMeaning
+from .responses_answers import AnswerMeaning
 from .responses_conversation import LOGPROBS, read_conversation, write_conversation
+from .responses_counts import CountMeaning, CountWriter
 from .responses_peek import peek
 from .responses_thoughts import NAME
-from .responses_writers import CountWriter, PlainWriter, StreamWriter
+from .responses_writers import PlainWriter, StreamWriter
 
 KINDS: Mapping[str, Kinds] = {
     "model": ("string",),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmrouter.types import Begin, Event, Fault, Finish, Refusal, Result, Spent, Text, Thought, ToolArgs, ToolStart
+from llmrouter.types import Begin, Event, Fault, Finish, Refusal, Spent, Text, Thought, ToolArgs, ToolStart
 
 from .common import decode, dumps, loads
 from .openai_answers import explains
@@ -80,13 +80,8 @@ class Told(msgspec.Struct, gc=False):
     param: Any = None
 
 
-class Counted(msgspec.Struct, gc=False):
-    input_tokens: int
-
-
 _told = msgspec.json.Decoder(Told)
 _answers = msgspec.json.Decoder(Answer)
-_counts = msgspec.json.Decoder(Counted)
 
 Key = int | str | None
 
@@ -103,7 +98,7 @@ class AnswerMeaning:
     def event(self, data: bytes, name: str) -> Sequence[Event]:
         told = _read(_told, data)
         if told is None:
-            return _unreadable(data)
+            return unreadable(data)
         kind = told.type or name
         if kind == "response.output_text.delta":
             return self._text(told)
@@ -114,7 +109,7 @@ class AnswerMeaning:
     def body(self, data: bytes) -> Sequence[Event]:
         answer = _read(_answers, data)
         if answer is None or answer.output is None or answer.status == "failed":
-            return _unreadable(data)
+            return unreadable(data)
         if answer.status in UNFINISHED:
             return (Fault(data, malformed=True),)  # nobody asked for work in the background
         return [*self._begin(answer), *self._end(answer)]
@@ -144,7 +139,7 @@ class AnswerMeaning:
             case "error":
                 return (_fault(told.error or {"code": told.code, "message": told.message, "param": told.param}),)
             case "":
-                return _unreadable(data)
+                return unreadable(data)
         return ()
 
     def _text(self, told: Told) -> Sequence[Event]:
@@ -228,22 +223,6 @@ class AnswerMeaning:
         return "tool_calls" if self._calls else "stop"
 
 
-class CountMeaning:
-    """The answer of `POST /v1/responses/input_tokens`."""
-
-    def event(self, data: bytes, name: str) -> Sequence[Event]:
-        return _unreadable(data)
-
-    def body(self, data: bytes) -> Sequence[Event]:
-        counted = _read(_counts, data)
-        if counted is None:
-            return _unreadable(data)
-        return (Begin("", ""), Result(counted.input_tokens), Finish("stop"))
-
-    def done(self) -> Sequence[Event]:
-        return ()
-
-
 def _key(told: Told) -> Key:
     if told.output_index is not None:
         return told.output_index
@@ -288,7 +267,8 @@ def _read(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
         return None  # JSON, but no answer
 
 
-def _unreadable(data: bytes) -> Sequence[Event]:
+def unreadable(data: bytes) -> Sequence[Event]:
+    """What is no answer: the report of an error, or nothing of this dialect. Raises ValueError for no JSON."""
     return (Fault(data, malformed=not explains(loads(data))),)
 
 

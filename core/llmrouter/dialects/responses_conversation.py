@@ -140,7 +140,7 @@ def _read_include(wire: Any, options: dict[str, Any], extra: dict[str, Any]) -> 
     if LOGPROBS in listed:
         options["logprobs"] = True
     for one in listed:
-        if one not in _INCLUDED:
+        if str(one) not in _INCLUDED:
             extra[f"include[].{one}"] = True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from llmrouter.types import Begin, Fields, Finish, Frame, Keep, Request, Result, Spent, Trouble, Usage
+from llmrouter.types import Begin, Fields, Finish, Frame, Keep, Request, Spent, Trouble, Usage
 
 from .common import dumps, get, join, raw
 from .errors import envelope
@@ -159,23 +159,3 @@ class PlainWriter(_Answer):
         self._theirs = patched(response, self._shown.patches)
         if self._theirs != response:
             self._raw = join(self._theirs)
-
-
-class CountWriter:
-    """How many tokens a request has."""
-
-    def __init__(self) -> None:
-        self._raw = b""
-
-    def write(self, frame: Frame, verbatim: bool) -> bytes:
-        for event in frame.events:
-            if isinstance(event, Result):
-                body = dumps({"object": "response.input_tokens", "input_tokens": event.value})
-                self._raw = frame.raw if verbatim else body
-        return b""
-
-    def fail(self, trouble: Trouble) -> bytes:
-        return dumps(envelope(trouble))
-
-    def end(self) -> bytes:
-        return self._raw
