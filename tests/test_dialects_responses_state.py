@@ -134,6 +134,7 @@ def test_thoughts_that_a_client_dropped_are_put_back_before_their_turn() -> None
 def test_what_was_not_kept_or_is_anothers_is_not_put_back(found: dict[str, bytes]) -> None:
     asked = fields(input=[HELLO, CALL, OUTPUT])
     assert said(RESPONSES.resolve(asked, found)) == [HELLO, CALL, OUTPUT]
+    assert (RESPONSES.resolve(asked, found) is asked) is not bool(found)
 
 
 def test_turns_that_kept_their_thoughts_or_called_nothing_miss_nothing() -> None:

@@ -54,7 +54,9 @@ def missing(fields: Fields) -> Sequence[str]:
 
 
 def resolved(fields: Fields, found: Mapping[str, bytes]) -> Fields:
-    """The fields with those thoughts in their places."""
+    """The fields with those thoughts in their places; the same bytes where none was found."""
+    if not found:
+        return fields
     items = items_of(fields)
     for at, call_id in reversed(list(_thoughtless(fields))):
         if turn := recalled(found, call_id, NAME):

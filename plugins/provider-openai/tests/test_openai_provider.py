@@ -21,6 +21,7 @@ from llmrouter.testing import run
 from llmrouter.testing.context import FakeContext
 from llmrouter.testing.provider_http import HTTPProviderContract
 from llmrouter.testing.upstream_openai import Chat, Embeddings
+from llmrouter.testing.upstream_responses import Responses
 from llmrouter.types import Call, Op, Wire
 
 CASSETTES = Path(__file__).with_name("cassettes")
@@ -57,6 +58,11 @@ class TestOverHttpx(TestOverAiohttp):
 
 class TestEmbeddings(TestOverAiohttp):
     speaker = Embeddings()
+
+
+class TestResponses(TestOverAiohttp):
+    speaker = Responses()
+    entry = MappingProxyType({"profile": "openai"})
 
 
 def mocked(config: OpenAISettings, seen: list[Request], answer: Response | None = None) -> OpenAIProvider:
