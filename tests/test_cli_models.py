@@ -18,11 +18,13 @@ from llmrouter.discovery import ListFile
 from llmrouter.discovery.told import Row, Source, Told
 from llmrouter.errors import LLMRouterError
 from llmrouter.plugins import Plugins
-from llmrouter.types import Price
+from llmrouter.types import Price, Tier
 from tests.listing import CONFIG, Market, model
 from tests.test_cli_look import NOBODY, answering, call
 
-CHEAP, FREE = Price(input=0.25, output=1.0, cache_read=0.02, request=0.001), Price(input=0, output=0)
+TIER = Tier(prompt=200_000, input=0.5, output=2)
+CHEAP = Price(input=0.25, output=1.0, cache_read=0.02, request=0.001, tiers=(TIER,))
+FREE = Price(input=0, output=0)
 
 
 def row(id: str, **more: Any) -> Row:
@@ -99,17 +101,18 @@ def test_as_json_they_are_what_the_admin_api_says() -> None:
 @pytest.mark.parametrize("name", ["many/acme/coder", "acme/coder"])
 def test_one_model_is_told_whole(name: str) -> None:
     assert running("show", name).stdout.splitlines() == [
-        "model              many/acme/coder",
-        "state              listed",
-        "author             acme",
-        "context window     262,144 tokens",
-        "longest answer     8,000 tokens",
-        "price, input       $0.2500 per million tokens",
-        "price, output      $1.00 per million tokens",
-        "price, cache read  $0.0200 per million tokens",
-        "price, request     $0.0010",
-        "abilities          tools, vision",
-        "quality            0.5",
+        "model                    many/acme/coder",
+        "state                    listed",
+        "author                   acme",
+        "context window           262,144 tokens",
+        "longest answer           8,000 tokens",
+        "price, input             $0.2500 per million tokens",
+        "price, output            $1.00 per million tokens",
+        "price, cache read        $0.0200 per million tokens",
+        "price, request           $0.0010",
+        "price, from 200k tokens  $0.5000 per million tokens, $2.00 per million tokens",
+        "abilities                tools, vision",
+        "quality                  0.5",
     ]
     assert json.loads(running("show", name, "--json").stdout)["models"][0]["id"] == "many/acme/coder"
 

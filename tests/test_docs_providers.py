@@ -65,7 +65,7 @@ def test_systems_name_plugins_profiles_and_wire_formats_that_there_are() -> None
     plugins = {name for name, _ in entries}
     dialects = {dialect.name for dialect in builtin()}
     for one in systems.systems():
-        assert {*one} <= {"name", "plugin", "profile", "speaks", "says"}, one
+        assert {*one} <= {"name", "plugin", "profile", "speaks", "see", "says"}, one
         assert one.get("plugin", "openai") in plugins, one
         assert "profile" not in one or (one["plugin"], one["profile"]) in entries, one
         assert {*one.get("speaks", ())} <= dialects, one
@@ -77,6 +77,11 @@ def test_every_provider_is_a_system_that_users_can_look_up() -> None:
     profiles = {name for pair in named for name in pair}
     for entry in providers.entries(own_plugins()):
         assert entry.name in profiles or entry.type_.name == "echo", entry.name
+
+
+def test_every_page_on_a_client_is_linked() -> None:
+    pages = {path.stem for path in ROOT.glob("docs/how-to/clients/*.md")}
+    assert {one["see"] for one in systems.systems() if "see" in one} == pages
 
 
 ASKED = (

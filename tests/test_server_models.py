@@ -11,7 +11,7 @@ import pytest
 from llmrouter.catalogue.offers import Offer
 from llmrouter.dialects import builtin
 from llmrouter.settings import ClientKeySettings, ServerSettings, Settings
-from llmrouter.types import Card, Price
+from llmrouter.types import Card, Price, Tier
 
 from .serving import FakeRouter, FakeWorld, Got
 from .test_server_app import ask, get
@@ -60,11 +60,23 @@ def test_openai_clients_get_what_is_known_beside_their_own_shape() -> None:
             "owned_by": "p",
             "context_window": 200_000,
             "max_output": 64_000,
-            "price": {"input": 1.0, "output": 5.0, "cache_read": 0.1, "request": 0.0},
+            "price": {"input": 1.0, "output": 5.0, "cache_read": 0.1},
             "abilities": ["tools", "vision"],
         },
         {"id": "p/vectors", "object": "model", "created": 1_000_000_000, "owned_by": "p"},
     ]
+
+
+def test_a_price_is_told_with_its_tiers() -> None:
+    tier = Tier(prompt=200_000, input=2.0, output=8.0)
+    dear = Card(price=Price(input=1.0, output=0.0, request=0.01, tiers=(tier,)))
+    got = get("/v1/models/p/m", listing(Offer(id="p/m", owner="p", card=dear))).json
+    assert got["price"] == {
+        "input": 1.0,
+        "output": 0.0,
+        "request": 0.01,
+        "tiers": [{"prompt": 200_000, "input": 2.0, "output": 8.0}],
+    }
 
 
 def test_openai_clients_get_all_of_it_at_once() -> None:

@@ -36,8 +36,13 @@ def page() -> str:
 
 def _section(kind: Mapping[str, Any]) -> str:
     title = kind["kind"][0].upper() + kind["kind"][1:]
-    rows = [(cell(one["name"]), _here(one), cell(one.get("says", ""))) for one in kind["systems"]]
+    rows = [(_name(one), _here(one), cell(one.get("says", ""))) for one in kind["systems"]]
     return f"## {title}\n\n{kind['about']}\n{table(('system', 'here', 'to know'), rows)}"
+
+
+def _name(one: Mapping[str, Any]) -> str:
+    name = cell(one["name"])
+    return f"[{name}](../how-to/clients/{one['see']}.md)" if "see" in one else name
 
 
 def _here(one: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from llmrouter.cli import catalogue, models
 from llmrouter.config import load
 from llmrouter.discovery import background
 from llmrouter.plugins import Plugins
+from llmrouter.testing.upstream import Upstream
+from llmrouter.testing.upstream_scripts import JSON, answer
 from llmrouter.types import Endpoint
+from tests.harness import Serving, serving
 from tests.listing import CONFIG, NEWER, OLDER, Market, opened, recorded
 from tests.serving import Site, site
 from tests.test_cli_look import NOBODY, call
@@ -122,3 +126,25 @@ def test_the_next_list_brings_the_new_and_marks_the_gone_without_a_restart(
         assert {row["model"] for row in rows if row["state"] == "listed"} == after
 
     served(market, tmp_path, body)
+
+
+def test_the_adapter_of_openrouter_reads_them_too() -> None:
+    require()
+    with Upstream(answer(200, JSON, NEWER.read_bytes())) as upstream:
+        entry = {"plugin": "openrouter", "base_url": f"{upstream.base_url}/api/v1", "api_key": "k"}
+        with serving(json.dumps({"providers": {"or": entry}, "catalogue": {"refresh": "1h"}})) as router:
+            found = _found(router)
+    assert len(found) == COUNT
+    assert len({model["id"].split("/")[1] for model in found}) == AUTHORS
+    assert all(model["context_window"] and model["abilities"] is not None for model in found)
+    assert sum("price" in model for model in found) > 400
+
+
+def _found(router: Serving) -> list[dict[str, Any]]:
+    """What is listed, once it is. The wait is that of the first look, right after the start."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        found = [model for model in router.get("/v1/models").json["data"] if model["owned_by"] == "or"]
+        if len(found) > 1:
+            return found
+    raise AssertionError("no list came")

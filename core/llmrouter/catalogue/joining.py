@@ -90,5 +90,5 @@ def _under(listed: Card, own: Card) -> Card:
         max_output=listed.max_output or own.max_output,
         price=listed.price or own.price,
         quality=own.quality,
-        keeps=own.keeps or listed.keeps,
+        keeps=own.keeps | listed.keeps,
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HEAD = ("model", "window", "in", "out", "abilities", "state")
 WIDE = 40  # characters of the abilities
+UNKNOWN = render.usd(None)
 UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
@@ -171,10 +172,18 @@ def _tokens_of(count: int | None) -> str:
 
 def _prices(price: Price | None) -> list[tuple[str, str]]:
     if price is None:
-        return [("price", render.usd(None))]
-    import attrs
+        return [("price", UNKNOWN)]
+    tokens = ("input", "output", "cache read", "cache write", "cache write 1h")
+    rows = [(name, _rate(getattr(price, name.replace(" ", "_")))) for name in tokens]
+    rows += [
+        (name, render.usd(getattr(price, name.replace(" ", "_")) or None)) for name in ("request", "web search")
+    ]
+    rows += [
+        (f"from {render.count(one.prompt)} tokens", f"{_rate(one.input)}, {_rate(one.output)}")
+        for one in price.tiers
+    ]
+    return [(f"price, {name}", said) for name, said in rows if said != UNKNOWN]
 
-    known = {name: value for name, value in attrs.asdict(price).items() if value is not None}
-    known = {name: value for name, value in known.items() if value or name != "request"}
-    per = {name: "" if name == "request" or not value else " per million tokens" for name, value in known.items()}
-    return [(f"price, {name.replace('_', ' ')}", render.usd(value) + per[name]) for name, value in known.items()]
+
+def _rate(price: float | None) -> str:
+    return f"{render.usd(price)} per million tokens" if price else render.usd(price)

@@ -13,7 +13,7 @@ from attrs import asdict, frozen
 from llmrouter.catalogue.offers import Offer
 from llmrouter.errors import InvalidRequest
 from llmrouter.protocols import ASGIScope, Dialect
-from llmrouter.types import Op
+from llmrouter.types import Op, Price
 
 from .answers import Answer, Refused, invalid, said, trouble
 from .auth import Keys
@@ -29,6 +29,8 @@ METHODS: Mapping[Op, Sequence[str]] = {
     "embed": ("embedContent", "batchEmbedContents"),
 }
 """Gemini's words for what a model does."""
+EXTRAS = ("request", "web_search", "tiers")
+"""Parts of a price that most models do not have."""
 
 Headers = Mapping[str, str]
 
@@ -134,9 +136,15 @@ def _openai(offer: Offer, started: int) -> dict[str, Any]:
         owned_by=offer.owner,
         context_window=card.window,
         max_output=card.max_output,
-        price=card.price and _known(**asdict(card.price)),
+        price=card.price and _said(card.price),
         abilities=None if card.abilities is None else sorted(card.abilities),
     )
+
+
+def _said(price: Price) -> dict[str, Any]:
+    """A price without what nobody takes."""
+    said = asdict(price, filter=lambda field, value: value is not None)
+    return {name: value for name, value in said.items() if value or name not in EXTRAS}
 
 
 def _openai_page(data: Sequence[dict[str, Any]], shown: Sequence[Offer], more: bool) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from attrs import asdict
+from attrs import evolve
 from llmrouter_provider_openai.listing import listed
 
-from llmrouter.types import Card, Price
+from llmrouter.types import Card, Price, Tier
 
 FAMILY = frozenset({"tools", "vision", "json_schema"})
 
@@ -49,7 +49,12 @@ def test_what_is_no_number_of_tokens_is_not_known(value: Any) -> None:
         ({"pricing": {"prompt": "cheap", "completion": "cheap"}}, None),
         ({"pricing": {"hourly": 3}}, None),
         ({"pricing": "free"}, None),
+        (
+            {"price": {"input": 1, "output": 5, "tiers": [{"prompt": 200_000, "input": 2, "output": 8}]}},
+            Price(input=1, output=5, tiers=(Tier(prompt=200_000, input=2, output=8),)),
+        ),
         ({"price": 3}, None),
+        ({"price": {"input": "cheap", "output": 5}}, None),
         ({"price": {"input": 1, "output": 5, "per": "token"}}, None),
     ],
 )
@@ -57,7 +62,8 @@ def test_a_price_is_read_where_it_is_one(said: dict[str, Any], price: Price | No
     found = card(said).price
     assert (found is None) is (price is None)
     if found and price:
-        assert asdict(found) == pytest.approx(asdict(price))
+        assert (found.input, found.output) == pytest.approx((price.input, price.output))
+        assert evolve(found, input=price.input, output=price.output) == price
 
 
 def test_abilities_that_a_list_denies_are_taken_away_and_the_others_stay() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import evolve
+import msgspec
+from attrs import evolve, fields_dict
 
 from llmrouter.types import Card, Price
 
@@ -39,11 +40,12 @@ def _count(one: Mapping[str, Any], names: Sequence[str]) -> int | None:
 
 
 def _own_price(said: Any) -> Price | None:
-    """As another llmrouter says it: in our own words."""
+    """As another llmrouter says it: in our own words, and no others."""
+    if not isinstance(said, Mapping) or not said.keys() <= fields_dict(Price).keys():
+        return None
     try:
-        price: dict[str, Any] = {name: float(value) for name, value in said.items()}
-        return Price(**price)
-    except (AttributeError, TypeError, ValueError):
+        return msgspec.convert(said, Price)
+    except msgspec.ValidationError:
         return None
 
 
