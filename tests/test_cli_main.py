@@ -41,17 +41,27 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(cli, "import_module", lambda name: SimpleNamespace(command=command))
 
 
-def test_help_shows_the_tasks_and_an_example_and_imports_nothing_heavy() -> None:
+def helped(*words: str) -> str:
+    """The help of a command in a process of its own, and in the last line what it took to import."""
     code = f"""
 import sys
 from llmrouter.cli import main
-sys.argv = ["llmrouter", "--help"]
+sys.argv = ["llmrouter", *{words!r}, "--help"]
 try:
     main()
 except SystemExit as ended:
     print(ended.code, [name for name in {HEAVY!r} if name in sys.modules])
 """
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("words", [["models"], ["login"], ["catalogue", "refresh"], ["status"]])
+def test_help_of_a_command_imports_nothing_heavy(words: list[str]) -> None:
+    assert helped(*words).splitlines()[-1] == "0 []"
+
+
+def test_help_shows_the_tasks_and_an_example_and_imports_nothing_heavy() -> None:
+    shown = helped()
     assert shown.splitlines()[-1] == "0 []"
     names = [name for names in cli.COMMANDS.values() for name in names]
     for word in ("Start:", "Look:", "Set up:", "llmrouter serve --config", *names):

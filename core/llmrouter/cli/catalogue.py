@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import Sequence
@@ -33,6 +32,8 @@ def refresh(only: Sequence[str], path: Path | None, as_json: bool) -> None:
     A running router of the same state directory takes them in within seconds. Exits with 1 when a list could not
     be read; then the last one stays.
     """
+    import asyncio
+
     from .offline import configured
 
     loaded = configured(path, os.environ, required=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from pathlib import Path
@@ -29,6 +28,8 @@ def command(provider: str, no_browser: bool, variable: str | None, path: Path | 
     PROVIDER is one of the configuration, or a plugin. The key is shown nowhere: it goes into a file of the state
     directory that only this user may read, and the configuration refers to that file.
     """
+    import asyncio
+
     from llmrouter.credentials import in_dotenv, in_file
     from llmrouter.state import state_dir
 

@@ -8,11 +8,10 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import click
-from attrs import frozen
 
 from . import render
 from .remote import LOCAL, NO, NOT_FOUND, UNREACHABLE, ask, end, json_option, url_option
@@ -27,8 +26,7 @@ UNKNOWN = render.usd(None)
 UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
-@frozen(kw_only=True)
-class Wanted:
+class Wanted(NamedTuple):
     """Which models are to be shown."""
 
     free: bool

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
@@ -35,6 +34,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 
 def ask(url: str, path: str) -> bytes | None:
     """What the router says; None when there is none. Anything but an answer ends the command."""
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+
     place = urlsplit(url)
     kind = HTTPSConnection if place.scheme == "https" else HTTPConnection
     key = os.environ.get("LLMROUTER_ADMIN_KEY")
