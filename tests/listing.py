@@ -84,7 +84,7 @@ def endpoints(config: ProviderSettings) -> list[Endpoint]:
 CONFIG = """
 providers:
   many: {plugin: market, api_key: k}
-catalogue: {refresh: 1h}
+catalogue: {refresh: 10m}
 """
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +19,16 @@ from llmrouter.discovery import ListFile
 from llmrouter.errors import InvalidRequest, LLMRouterError
 from llmrouter.router import Router
 from llmrouter.testing import run
+from llmrouter.testing.upstream import Upstream
+from llmrouter.testing.upstream_scripts import JSON, answer
 from llmrouter.types import Price, RequestRecord
+from tests.harness import Serving, process
 from tests.house import Socket
 from tests.listing import CONFIG, Market, model, opened
 from tests.test_router import asked
 
 CHEAP = Price(input=0.5, output=1.0)
-HOUR = 3600.0
+PACE = 600.0  # of the configuration
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +88,7 @@ def test_a_second_list_brings_the_new_and_marks_the_gone_without_a_restart(tmp_p
         await until(lambda: len(offered(router)) == 2)
         world = router.world
         market.say(model("kept"), model("new", price=CHEAP))
-        await until(lambda: offered(router) == ["many/kept", "many/new"], 2 * HOUR)
+        await until(lambda: offered(router) == ["many/kept", "many/new"], 2 * PACE)
         assert world is not router.world
         assert "many/new" not in world.names.discovered, "a request keeps the world it began with"
         states = {one.model: one.state for one in router.control.models().models}
@@ -98,7 +104,7 @@ def test_a_list_is_read_at_the_pace_of_the_configuration(tmp_path: Path) -> None
     market = Market(model("a"))
 
     async def body(router: Router) -> None:
-        await asyncio.sleep(10 * HOUR)
+        await asyncio.sleep(10 * PACE)
         assert 9 <= len(market.lister.asked) <= 12
 
     with_router(market, tmp_path, body)
@@ -108,10 +114,10 @@ def test_without_a_pace_nobody_is_asked(tmp_path: Path) -> None:
     market = Market(model("a"))
 
     async def body(router: Router) -> None:
-        await asyncio.sleep(24 * HOUR)
+        await asyncio.sleep(24 * PACE)
         assert market.lister.asked == []
 
-    with_router(market, tmp_path, body, text=CONFIG.replace("1h", "null"))
+    with_router(market, tmp_path, body, text=CONFIG.replace("10m", "null"))
 
 
 def test_no_request_waits_for_a_list(tmp_path: Path) -> None:
@@ -189,9 +195,9 @@ def test_a_full_disk_takes_nothing_away(tmp_path: Path, caplog: pytest.LogCaptur
     async def body(router: Router) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ListFile, "write", full)
-            await asyncio.sleep(HOUR)
+            await asyncio.sleep(PACE)
         assert (await ask(router, "many/a")).status == 200
-        await until(lambda: bool(offered(router)), HOUR)
+        await until(lambda: bool(offered(router)), PACE)
 
     with caplog.at_level(logging.ERROR):
         with_router(market, tmp_path, body)
@@ -222,10 +228,29 @@ def test_one_of_several_workers_asks_and_the_others_see_it(tmp_path: Path) -> No
             await until(lambda: all(offered(router) == ["many/a"] for router in (one, two, three)))
             assert len(market.lister.asked) == 1
             market.say(model("b"))
-            await until(lambda: all(offered(router) == ["many/b"] for router in (one, two, three)), 2 * HOUR)
+            await until(lambda: all(offered(router) == ["many/b"] for router in (one, two, three)), 2 * PACE)
             assert len(market.lister.asked) == 2
 
     run(main())
+
+
+def test_of_two_processes_one_asks() -> None:
+    with Upstream(answer(200, JSON, {"data": [{"id": "a"}]})) as upstream:
+        entry = {"plugin": "openai", "profile": "custom", "base_url": f"{upstream.base_url}/v1", "api_key": "k"}
+        setup = json.dumps({"providers": {"up": entry}, "catalogue": {"refresh": "1h"}})
+        with process(setup, "--workers", "2") as router:
+            told = Counter(_has(router, "up/a") for _ in range(20))
+            end = time.monotonic() + 15
+            while told[False] and time.monotonic() < end:
+                told = Counter(_has(router, "up/a") for _ in range(20))
+    assert told == {True: 20}, "whichever worker answers"
+    assert [request.path for request in upstream.requests] == ["/v1/models"]
+
+
+def _has(router: Serving, id: str) -> bool:
+    listed = router.get("/v1/models").json["data"]
+    router.close()  # the next connection may come to another worker
+    return any(model["id"] == id for model in listed)
 
 
 def test_what_the_command_line_has_found_is_taken_in(tmp_path: Path) -> None:
@@ -263,7 +288,7 @@ def test_a_broken_list_changes_nothing(tmp_path: Path, said: Any, caplog: pytest
     async def body(router: Router) -> None:
         await until(lambda: bool(offered(router)))
         market.lister.lists = {"": said}
-        await asyncio.sleep(5 * HOUR)
+        await asyncio.sleep(5 * PACE)
         assert offered(router) == ["many/a"]
         assert (await ask(router, "a")).status == 200
         assert router.control.models().providers[0].problem
