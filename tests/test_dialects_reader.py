@@ -344,17 +344,6 @@ def test_calls_of_another_choice_are_none_of_the_first() -> None:
         ),
         ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4}, Usage(input=5, cache_read=4)),
         ({"prompt_tokens": 9, "cached_tokens": 4, "cost": 0.5}, Usage(input=5, cache_read=4, cost=0.5)),
-        (
-            {"cost": 0.5, "is_byok": False, "cost_details": {"upstream_inference_cost": 0.5}},
-            Usage(cost=0.5, own_key=False),
-        ),
-        (
-            {"cost": 0.25, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.5}},
-            Usage(cost=0.75, own_key=True),
-        ),
-        ({"cost": 0.25, "is_byok": True, "cost_details": None}, Usage(cost=0.25, own_key=True)),
-        ({"cost": None, "is_byok": "yes"}, Usage()),
-        ({"server_tool_use_details": {"web_search_requests": 3}}, Usage(searches=3)),
         ({"prompt_tokens": 2, "prompt_tokens_details": {"cached_tokens": 9}}, Usage(input=2, cache_read=9)),
         ({"completion_tokens": 1, "completion_tokens_details": {"reasoning_tokens": 9}}, Usage(reasoning=9)),
         ({"total_tokens": 7}, Usage(input=7)),

@@ -64,8 +64,11 @@ class InvalidRequest(LLMRouterError):
 
 
 class TransportError(LLMRouterError):
-    """An upstream could not be reached or broke off. `kind` is a failure class of `types.Failure`."""
+    """An upstream could not be reached or broke off. `kind` is a failure class of `types.Failure`.
 
-    def __init__(self, kind: str, message: str) -> None:
+    What was not `sent` can be billed by nobody.
+    """
+
+    def __init__(self, kind: str, message: str, sent: bool = True) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind, self.sent = kind, sent

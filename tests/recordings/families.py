@@ -45,7 +45,7 @@ class Family:
 
 def _openai_entry(exchange: Exchange, address: str) -> Mapping[str, Any]:
     if exchange.provider == "openrouter":
-        return {"plugin": "openrouter", "base_url": f"{address}/api", "api_key": KEY, "probe": None}
+        return {"plugin": "openrouter", "base_url": f"{address}/v1", "api_key": KEY, "probe": None}
     profile = profile_of(exchange.provider)
     return {"plugin": "openai", "profile": profile, "base_url": f"{address}/v1", "api_key": KEY}
 
@@ -133,6 +133,8 @@ OLLAMA = Family(
 
 
 def _responses_entry(exchange: Exchange, address: str) -> Mapping[str, Any]:
+    if exchange.provider == "openrouter":
+        return _openai_entry(exchange, address)
     profile = exchange.provider if exchange.provider in ("deepseek", "xai") else "openai"
     return {"plugin": "openai", "profile": profile, "base_url": f"{address}/v1", "api_key": KEY}
 

@@ -16,7 +16,7 @@ from llmrouter.catalogue.prices import cost
 from llmrouter.dialects import builtin
 from llmrouter.types import Begin, Card, Spent, Usage
 
-from .families import OPENAI, RERANK, Family
+from .families import OPENAI, RERANK, RESPONSES, Family
 from .library import FOLDER, Exchange, exchanges, require
 
 pytestmark = pytest.mark.recordings
@@ -49,7 +49,7 @@ def cards() -> Mapping[str, Card]:
 @pytest.fixture(scope="module")
 def answers() -> list[Answer]:
     require()
-    return [one for family in (OPENAI, RERANK) for one in told(family)]
+    return [one for family in (OPENAI, RESPONSES, RERANK) for one in told(family)]
 
 
 def listed(sheet: str) -> list[dict[str, str]]:
@@ -97,7 +97,7 @@ def test_the_listed_price_is_what_was_billed(
             f"{len(answers)} answers ({share:.1%}); no listed price: {counts['unknown']}; another figure: "
             f"{counts['another']} ({', '.join(different)})"
         )
-    assert len(answers) > 240
+    assert len(answers) > 250
     assert share >= LEAST_SHARE
 
 

@@ -13,6 +13,8 @@ from msgspec.structs import asdict, replace
 
 from llmrouter.types import Usage
 
+from .openai_usage import cost_of, own_key
+
 Count = int | float | None
 
 
@@ -36,7 +38,9 @@ class Counts(msgspec.Struct, gc=False):
     cache_read_input_tokens: Count = None
     cache_creation: Writes | None = None
     output_tokens_details: OutputDetails | None = None
-    cost: Any = None  # of gateways, in USD
+    cost: Any = None  # of gateways, in USD, with what it is made of
+    cost_details: Any = None
+    is_byok: Any = None
 
 
 def merged(before: Counts | None, now: Counts) -> Counts:
@@ -54,7 +58,7 @@ def read_usage(counts: Counts) -> Usage:
     if not written and kept:
         written = _count(kept.ephemeral_5m_input_tokens) + long
     thought = _count(details.thinking_tokens) if details else 0
-    cost = counts.cost
+    told = {"cost": counts.cost, "cost_details": counts.cost_details, "is_byok": counts.is_byok}
     return Usage(
         input=_count(counts.input_tokens),
         cache_read=_count(counts.cache_read_input_tokens),
@@ -62,7 +66,8 @@ def read_usage(counts: Counts) -> Usage:
         cache_write_1h=long,
         output=max(0, _count(counts.output_tokens) - thought),
         reasoning=thought,
-        cost=float(cost) if isinstance(cost, int | float) else None,
+        cost=cost_of(told),
+        own_key=own_key(told),
     )
 
 

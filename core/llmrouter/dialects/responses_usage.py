@@ -7,7 +7,7 @@ from typing import Any
 
 from llmrouter.types import Usage
 
-from .openai_usage import cost_of, counts
+from .openai_usage import cost_of, counts, own_key, searches_of
 
 _TOTALS = ("input_tokens", "output_tokens")
 _READ = ("cached_tokens", "cache_write_tokens")
@@ -24,7 +24,9 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
         cache_write=write,
         output=max(0, completion - reasoning),
         reasoning=reasoning,
+        searches=searches_of(usage),
         cost=cost_of(usage),
+        own_key=own_key(usage),
     )
 
 

@@ -100,6 +100,7 @@ class Attempt:
         except Broken as broken:
             return broken.failure
         except TransportError as error:
+            self.sent = self.sent and error.sent
             return _of(error)
         except Exception as error:  # a provider plugin's own mistake must not take the request down
             return Failure(kind="internal", scope="endpoint", message=f"{type(error).__name__} in the provider")

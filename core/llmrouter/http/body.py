@@ -20,6 +20,7 @@ Pair = tuple[bytes, bytes]
 
 FOREIGN = (OSError, aiohttp.ClientError, HttpProcessingError, httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
 """What the clients raise, and become TransportError."""
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
 _SILENCE = (TimeoutError, httpx.TimeoutException)
 
 
@@ -46,6 +47,7 @@ class Mapped:
     broken: Kind
     silent: Kind  # for time-outs
     garbled: Kind  # for what is not HTTP
+    sent: bool = True  # something of the request may have arrived
 
     def __enter__(self) -> None:
         return None
@@ -58,7 +60,8 @@ class Mapped:
 
     def told(self, error: BaseException) -> TransportError:
         """The error in our words; to be raised, where a `with` for each chunk would cost too much."""
-        return TransportError(self._name(error), f"{type(error).__name__}: {error}"[:500])
+        sent = self.sent and not isinstance(error, _UNSENT)
+        return TransportError(self._name(error), f"{type(error).__name__}: {error}"[:500], sent)
 
     def _name(self, error: BaseException) -> Kind:
         if isinstance(error, httpx.ConnectTimeout):
@@ -68,7 +71,7 @@ class Mapped:
         return self.garbled if _is_garbled(error) else self.broken
 
 
-CONNECTING = Mapped("connect", "connect", "connect")
+CONNECTING = Mapped("connect", "connect", "connect", sent=False)
 OPENING = Mapped("connect", "timeout_headers", "server_error")
 READING = Mapped("truncated", "truncated", "truncated")
 
