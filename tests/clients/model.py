@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llmrouter.testing.speaker import Tool
@@ -21,7 +21,7 @@ from .wires import WIRES, Asked
 WORDS = "Seventeen geese crossed the frozen lake."
 FILE = "proof.txt"
 COMMAND = f"cat {FILE}"
-PARAMETERS = ("cmd", "command")
+PARAMETERS = ("cmd", "command", "commands")
 """What a shell calls its command."""
 _PROOF = re.compile(r"proof: (\w+)")
 
@@ -32,12 +32,17 @@ def proof(word: str) -> str:
 
 
 def model(wants_proof: bool) -> Script:
-    """Speaks every wire, by the path that is asked; no other path is served."""
+    """The model that this module is about."""
+    return speaking(lambda asked: said(asked, wants_proof))
+
+
+def speaking(say: Callable[[Asked], tuple[str, Sequence[Tool]]]) -> Script:
+    """A model on every wire, by the path that is asked; no other path is served."""
 
     def choose(request: Received) -> Script:
         for path, wire in WIRES.items():
             if path in request.path:
-                return wire.speaker(*said(wire.read(request.json), wants_proof)).answer()
+                return wire.speaker(*say(wire.read(request.json))).answer()
         return answer(404, JSON, error(f"nothing is served at {request.path}"))
 
     return chosen(choose)
@@ -50,13 +55,15 @@ def said(asked: Asked, wants_proof: bool) -> tuple[str, Sequence[Tool]]:
     if found := _PROOF.search(" ".join(asked.outputs) or asked.text):
         return f"The file says {found[1]}.", ()
     for name, schema in asked.tools.items():
-        if parameter := _command(schema):
-            return "", [("call_proof_1", name, json.dumps({**_required(schema), parameter: COMMAND}))]
+        if parameter := next((one for one in PARAMETERS if one in schema.get("properties", {})), ""):
+            return "", [("call_proof_1", name, json.dumps({**_required(schema), **_command(schema, parameter)}))]
     return f"Let me see {FILE} first.", ()
 
 
-def _command(schema: Mapping[str, Any]) -> str:
-    return next((name for name in PARAMETERS if name in schema.get("properties", {})), "")
+def _command(schema: Mapping[str, Any], parameter: str) -> dict[str, Any]:
+    """The command, as one text or in a list."""
+    kind = str(schema["properties"][parameter].get("type")).lower()
+    return {parameter: [COMMAND] if kind == "array" else COMMAND}
 
 
 def _required(schema: Mapping[str, Any]) -> dict[str, Any]:

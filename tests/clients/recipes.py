@@ -56,6 +56,15 @@ RECIPES = (
         env={"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"},
     ),
     Recipe(
+        name="cline",
+        source="npm",
+        package="cline",
+        version="3.0.65",
+        program="cline",
+        ways={"chat": {}, "responses": {"openai-compatible": "openai-native"}},
+        env={"CLINE_SESSION_BACKEND_MODE": "local"},
+    ),
+    Recipe(
         name="codex",
         source="npm",
         package="@openai/codex",

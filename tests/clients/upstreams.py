@@ -24,14 +24,14 @@ RESPONSES = "about: A server that speaks Responses alone.\nkeyless: true\ndialec
 
 
 @contextmanager
-def in_front_of(wire: str) -> Iterator[tuple[Serving, Upstream]]:
-    """A router, and the scripted model behind it: served as `auto`, and as the group `fast`."""
+def in_front_of(wire: str, *names: str) -> Iterator[tuple[Serving, Upstream]]:
+    """A router, and the scripted model behind it: served as `auto`, as the group `fast`, and by these names."""
     with Upstream(model(wants_proof=False)) as upstream, TemporaryDirectory() as folder:
         Path(folder, "responses.yaml").write_text(RESPONSES)
         entry = {name: value.format(upstream.base_url, folder=folder) for name, value in UPSTREAMS[wire].items()}
         config = {
             "providers": {"up": {**entry, "api_key": "k", "models": {"m": {}}}},
-            "groups": {"fast": ["up/m"]},
+            "groups": {name: ["up/m"] for name in ("fast", *names)},
             "routing": {"default": "fast"},
             "logging": {"level": "error"},
         }
