@@ -162,6 +162,12 @@ def test_a_stream_without_reason_is_whole_at_its_end_mark_and_not_before() -> No
     assert finish(read(BEGIN + start(0, type="text", text="x"))) is None
 
 
+def test_the_end_mark_of_another_dialect_says_nothing() -> None:
+    data = BEGIN + start(0, type="text", text="x") + b"data: [DONE]\n\n"
+    assert finish(read(data)) is None
+    assert read(data + ended())[-1] == Finish("stop")
+
+
 def test_it_finishes_once() -> None:
     assert [type(one) for one in read(BEGIN + ended() + ended() + STOP)].count(Finish) == 1
 
@@ -260,6 +266,7 @@ def test_a_count_is_read() -> None:
     (fault,) = read(b'{"type":"error","error":{"message":"x"}}', False, "count")
     assert isinstance(fault, Fault)
     assert not fault.malformed
+    assert Result(42) in read(b'data: {"input_tokens": 42}\n\ndata: [DONE]\n\n', False, "count")
     (fault,) = read(b'{"input_tokens": "many"}', False, "count")
     assert isinstance(fault, Fault)
     assert fault.malformed

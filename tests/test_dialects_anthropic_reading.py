@@ -122,6 +122,7 @@ def test_what_cannot_be_said_is_left_by_its_place() -> None:
                 "content": [
                     {"type": "container_upload", "file_id": "f"},
                     {"type": "image", "source": {"type": "file", "file_id": "f"}},
+                    {"type": "image", "source": "nowhere"},
                     {"type": "text", "text": "x", "citations": [{}]},
                     {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "tool_reference"}]},
                 ],
@@ -136,8 +137,9 @@ def test_what_cannot_be_said_is_left_by_its_place() -> None:
     assert list(said.options["extra"]) == [
         f"{place}[0].container_upload",
         f"{place}[1].image",
-        f"{place}[2].citations",
-        f"{place}[3].content[0].tool_reference",
+        f"{place}[2].image",
+        f"{place}[3].citations",
+        f"{place}[4].content[0].tool_reference",
         "tools[0]",
         "tools[1].defer_loading",
         "context_management",

@@ -413,6 +413,11 @@ def test_a_schema_for_the_answer_is_one_that_it_can_be_held_to() -> None:
     }
 
 
+def test_a_schema_may_be_no_object() -> None:
+    said, _ = options(format={"type": "json_schema", "name": "x", "schema": {"anyOf": [True, {"type": "null"}]}})
+    assert said["output_config"]["format"]["schema"] == {"anyOf": [True, {"type": "null"}]}
+
+
 def test_json_without_a_schema_is_asked_for_in_words_and_reported() -> None:
     said, dropped = options(format={"type": "json_object"})
     assert "JSON object" in said["system"][0]["text"]
