@@ -54,6 +54,15 @@ def test_only_the_value_of_an_id_is_replaced() -> None:
     assert bodies(Tape(kept(body), SPOKEN).replay(SPOKEN, "new")) == body.replace(b'{"id":"up"', b'{"id":"new"')
 
 
+def test_an_answer_of_gemini_gets_its_fresh_id_too() -> None:
+    body = b'{"candidates":[{"content":{"parts":[{"text":"up"}]},"finishReason":"STOP"}],"responseId": "up"}'
+    recorder = Recorder(Wire("gemini.generate", False), "chat", "a/m")
+    reader = SPOKEN["gemini.generate"].reader("chat", False)
+    recorder.take([*reader.feed(body), *reader.end()])
+    tape = Tape(recorder.done() or b"", SPOKEN)
+    assert bodies(tape.replay(SPOKEN, "new")) == body.replace(b': "up"}', b': "new"}')
+
+
 def test_an_answer_without_an_id_stays_as_it_is() -> None:
     body = b'{"id":"","choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}'
     assert bodies(Tape(kept(body), SPOKEN).replay(SPOKEN, "new")) == body

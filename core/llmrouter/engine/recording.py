@@ -73,7 +73,8 @@ class Tape:
         self._head = _head.decode(head)
         self.endpoint = self._head.endpoint
         # Only where it is the value of an `id`: ids may be short words.
-        self._place = re.compile(rb'"(?:\w+_)?id"\s*:\s*(' + re.escape(msgspec.json.encode(self._head.id)) + rb")")
+        said = re.escape(msgspec.json.encode(self._head.id))
+        self._place = re.compile(rb'"(?:(?:\w+_)?id|responseId)"\s*:\s*(' + said + rb")")
         frames = [*self._read(self._body, dialects)]
         self._frames = [(self._pieces(frame.raw), frame) for frame in frames]
         self._is_plain = all(type(event) in PLAIN for frame in frames for event in frame.events)
