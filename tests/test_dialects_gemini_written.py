@@ -13,6 +13,7 @@ from llmrouter.dialects import Generate, get, parse
 from llmrouter.errors import InvalidRequest
 from llmrouter.protocols import Dialect, Remembers
 from llmrouter.types import (
+    CacheMark,
     Conversation,
     Encoded,
     Fields,
@@ -150,6 +151,12 @@ def test_media_that_google_does_not_fetch_are_reported() -> None:
         {"fileData": {"fileUri": "gs://a/b"}},
     ]
     assert encoded.dropped == ("messages.image",)
+
+
+def test_a_cache_mark_is_reported_by_the_name_that_clients_know() -> None:
+    encoded = written(Message("user", (Text("see"), CacheMark("5m"))))
+    assert contents(encoded) == [user({"text": "see"})]
+    assert encoded.dropped == ("messages.cache_control",)
 
 
 def test_a_data_url_without_base64_is_encoded() -> None:

@@ -78,7 +78,7 @@ RECIPES = (
         package="@continuedev/cli",
         version="1.5.47",
         program="cn",
-        ways={"chat": {}},
+        ways={"chat": {}, "messages": {"provider: openai": "provider: anthropic", "4000/v1": "4000/v1/"}},
         env={"CONTINUE_METRICS_ENABLED": "0", "CONTINUE_CLI_ENABLE_TELEMETRY": "0"},
     ),
     Recipe(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from llmrouter.types import File, Image, Message, Part, Refusal, Text, Thought, ToolCall, ToolOutput
+from llmrouter.types import CacheMark, File, Image, Message, Part, Refusal, Text, Thought, ToolCall, ToolOutput
 
 from .common import loads
 from .gemini_common import NAME
@@ -70,8 +70,8 @@ class Turns:
                 yield self._call(part)
             case ToolOutput():
                 yield from self._output(part)
-            case _:
-                self._dropped.append(f"messages.{type(part).__name__.lower()}")
+            case CacheMark():
+                self._dropped.append("messages.cache_control")
 
     def _media(self, part: Image | File) -> Iterator[dict[str, Any]]:
         written = write_media(part)
