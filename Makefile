@@ -18,9 +18,9 @@ run: serve  ## the same
 test: .venv/dev  ## run all tests (ARGS are passed to pytest)
 	.venv/bin/python -m pytest -m "not soak and not live and not clients" --cov --cov-report=term $(ARGS)
 
-test-clients: .venv/dev  ## run agent CLIs and frameworks against a router (installs them outside of the repository)
-	$(UV) pip install -q -p .venv -c constraints.txt --group frameworks && .venv/bin/python -m tests.clients.installing
-	LLMROUTER_REQUIRE_CLIENTS=1 .venv/bin/python -m pytest tests/clients tests/sdk/test_frameworks.py $(ARGS)
+test-clients: .venv-clients/dev  ## run agent CLIs and frameworks against a router (installs them outside of .venv)
+	.venv-clients/bin/python -m tests.clients.installing
+	LLMROUTER_REQUIRE_CLIENTS=1 .venv-clients/bin/python -m pytest tests/clients tests/sdk/test_frameworks.py $(ARGS)
 
 check: .venv/dev  ## formatting, lint, types, layers, generated files
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports --no-cache
@@ -42,7 +42,7 @@ record: .venv/dev  ## the same, and keep what they said, without what is private
 	LLMROUTER_RECORD=1 .venv/bin/python -m pytest tests/live -m live -k "$(P)" $(ARGS)
 
 clean:  ## remove the virtual environment and caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/uv: constraints.txt
 	$(PYTHON) -m venv .venv && .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt uv && touch $@
@@ -52,3 +52,7 @@ clean:  ## remove the virtual environment and caches
 
 .venv/dev: .venv/serve
 	$(UV) pip install -q -p .venv -c constraints.txt $(EDITABLE) --group dev && touch $@
+
+.venv-clients/dev: $(UV) pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
+	$(UV) venv -q --allow-existing -p .venv .venv-clients
+	$(UV) pip install -q -p .venv-clients -c constraints.txt $(EDITABLE) uv --group test --group frameworks && touch $@
