@@ -44,6 +44,7 @@ ENDPOINTS = {
         Endpoint(provider="q", model="other", dialects=("openai.chat",), accounts=(Account("q", "gq"),)),
     ]
 }
+FOUND = Endpoint(provider="p", model="found:free", dialects=("openai.chat",), accounts=(ONE, TWO))
 LARGE, FREE = ENDPOINTS["p/large"], ENDPOINTS["p/small:free"]
 
 
@@ -74,12 +75,20 @@ class Seeing(Quota):
 
 
 @define
+class Listed:
+    """What is only listed, and in no configuration."""
+
+    discovered: Any = field(factory=lambda: {FOUND.id: FOUND})
+
+
+@define
 class Standing:
     """What probes look at in a world."""
 
     settings: Settings
     endpoints: Any
     providers: Any
+    names: Any
 
 
 @define(eq=False)
@@ -96,7 +105,7 @@ class House:
         draw = random.Random(7)
         self.health = Health(None, loop_clock, draw)
         entries = {name: ProviderSettings(name=name, plugin="x", probe=self.every) for name in "pq"}
-        world = Standing(Settings(providers=entries), ENDPOINTS, {"p": self.reporter, "q": object()})
+        world = Standing(Settings(providers=entries), ENDPOINTS, {"p": self.reporter, "q": object()}, Listed())
         log = logging.getLogger("llmrouter.test")
         self.probes = Probes(cast(World, world), self.health, Seeing(self.sighted), loop_clock, draw, log)
 
@@ -291,10 +300,12 @@ def test_a_limit_of_models_is_of_those_that_it_names() -> None:
     async def main() -> None:
         await house.live(10)
         assert await house.held(FREE)
+        assert await house.held(FOUND)
         assert await house.held(LARGE) is None
 
     run(main())
-    assert {one.scope for one in house.sighted} == {"group:g1/small:free", "group:g2/small:free"}
+    models = ("small:free", "found:free")
+    assert {one.scope for one in house.sighted} == {f"group:{g}/{model}" for g in ("g1", "g2") for model in models}
 
 
 def test_what_is_left_again_is_used_again() -> None:

@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import cast
 
 from attrs import define, field, frozen
@@ -136,7 +137,8 @@ class Probes:
 
     def _meant(self, probed: Probed, sighting: Sighting) -> list[Endpoint]:
         """The endpoints that a sighting is about; one stands for all where it is not about models."""
-        own = [one for one in self.world.endpoints.values() if one.provider == probed.provider]
+        known = chain(self.world.endpoints.values(), self.world.names.discovered.values())
+        own = [one for one in known if one.provider == probed.provider]
         if sighting.scope != "account_model":
             return own[:1]
         return [one for one in own if one.model != ANY_MODEL and fnmatchcase(one.model, sighting.models)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import io
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from llmrouter_provider_openrouter import llmrouter_register_providers
-from llmrouter_provider_openrouter.login import Site, challenge, login
+from llmrouter_provider_openrouter.login import Site, challenge, login, typed
 
 from llmrouter.errors import LLMRouterError
 from llmrouter.http import open_transport
@@ -22,7 +23,7 @@ from llmrouter.testing.upstream_scripts import JSON, answer, chosen
 (DESCRIPTOR,) = llmrouter_register_providers()
 
 
-async def nobody(question: str) -> str:
+async def nobody() -> str:
     raise AssertionError("nobody was to be asked")
 
 
@@ -78,7 +79,7 @@ def test_a_browser_brings_the_code() -> None:
 def test_where_there_is_no_browser_the_person_types_the_code() -> None:
     page = Page()
 
-    async def ask(question: str) -> str:
+    async def ask() -> str:
         page.open(page.shown[0].split(": ", 1)[1])
         return " the-code\n"
 
@@ -86,8 +87,16 @@ def test_where_there_is_no_browser_the_person_types_the_code() -> None:
     assert "callback_url" not in page.asked
 
 
+@pytest.mark.parametrize(("line", "answer"), [("the-code\n", "the-code"), ("", "")])
+def test_a_line_is_read_without_holding_up_anything(
+    line: str, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(line))
+    assert asyncio.run(typed()) == answer
+
+
 def test_no_code_is_no_key() -> None:
-    async def ask(question: str) -> str:
+    async def ask() -> str:
         return " "
 
     with pytest.raises(LLMRouterError, match="no code"):
@@ -163,7 +172,7 @@ def test_the_provider_exchanges_the_code_without_any_account() -> None:
         exchanges.append(request)
         return answer(200, JSON, {"key": "sk-or-new"})
 
-    async def code(question: str) -> str:
+    async def code() -> str:
         return "the-code"
 
     shown: list[str] = []

@@ -16,7 +16,10 @@ from llmrouter.provider import AccountSettings, MockTransport, Request, Response
 from llmrouter.testing import run
 from llmrouter.testing.context import FakeContext
 from llmrouter.testing.provider_http import HTTPProviderContract
+from llmrouter.testing.upstream_anthropic import Messages
 from llmrouter.testing.upstream_openai import Chat, Embeddings
+from llmrouter.testing.upstream_rerank import Rerank
+from llmrouter.testing.upstream_responses import Responses
 from llmrouter.types import (
     ANY_MODEL,
     Attempt,
@@ -53,8 +56,20 @@ class TestOverHttpx(TestChat):
     client = "httpx"
 
 
+class TestResponses(TestChat):
+    speaker = Responses()
+
+
+class TestMessages(TestChat):
+    speaker = Messages()
+
+
 class TestEmbeddings(TestChat):
     speaker = Embeddings()
+
+
+class TestRerank(TestChat):
+    speaker = Rerank()
 
 
 def settings(**how: Any) -> OpenRouterSettings:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 PATIENCE = 600.0
 """Seconds for which a code is valid: whoever takes longer has to begin again."""
 MOST_READ = 8192  # bytes of a browser's request
-Ask = Callable[[str], Awaitable[str]]
-"""Puts a question to the person and gives the answer."""
+Ask = Callable[[], Awaitable[str]]
+"""Waits for a line of the person's."""
 Show = Callable[[str], None]
 
 _PAGE = "<!doctype html><meta charset=utf-8><title>llmrouter</title><p>{}"
@@ -51,14 +51,14 @@ class Site:
         return cls(page, lambda body: provider.fetch("/auth/keys", body=msgspec.json.encode(body)))
 
 
-async def typed(question: str) -> str:
+async def typed() -> str:
     """What the person types. A thread that waits for it must not keep a process that gave up."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str] = loop.create_future()
 
     def read() -> None:
         try:
-            line = input(question)
+            line = input()
         except EOFError:
             line = ""
         loop.call_soon_threadsafe(take, line)
@@ -106,7 +106,8 @@ async def _called(site: Site, show: Show, verifier: str) -> str:
 
 async def _shown(site: Site, show: Show, ask: Ask, verifier: str) -> str:
     show(f"Open this address in a browser and grant llmrouter a key: {_address(site, verifier)}")
-    code = (await ask("The code that the page shows: ")).strip()
+    show("Then type the code that the page shows:")
+    code = (await ask()).strip()
     if not code:
         raise LLMRouterError("no code was given")
     return code
