@@ -105,6 +105,8 @@ def test_the_free_calls_of_a_day_are_a_quota_until_they_reset() -> None:
     headers = {"x-ratelimit-limit": "50", "x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
     found = failure(429, "Rate limit exceeded: free-models-per-day. Add 10 credits", headers)
     assert (found.kind, found.scope, found.retry_at) == ("quota_exhausted", "account_model", START + 7200)
+    unsaid = failure(429, "Rate limit exceeded: free-models-per-day")
+    assert (unsaid.kind, unsaid.retry_at) == ("quota_exhausted", 1_000_080_000.0), "midnight UTC"
     per_minute = failure(429, "Rate limit exceeded: free-models-per-min", {"retry-after": "3"})
     assert (per_minute.kind, per_minute.retry_at) == ("rate_limited", START + 3)
 

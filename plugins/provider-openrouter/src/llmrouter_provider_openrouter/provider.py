@@ -16,7 +16,7 @@ from . import login
 from .config import PATHS, TEXT, OpenRouterSettings
 from .errors import Refused, meaning, opened
 from .listing import read_card
-from .quota import read_allowance
+from .quota import next_day, read_allowance
 
 MESSAGE = 2048
 """Characters that are kept of an error's words, with those of the vendor behind OpenRouter."""
@@ -96,6 +96,8 @@ class OpenRouterProvider(HTTPProvider):
         if isinstance(raw := error.metadata.get("raw"), str) and raw:
             failure = replace(failure, message=redacted(f"{failure.message}: {raw}", self._secrets)[:MESSAGE])
         hint = self._hint(error) or self.hint(headers, error.message, self.clock())
+        if hint is None and failure.kind == "quota_exhausted" and failure.status == 429:
+            hint = next_day(self.clock())
         code = error.metadata.get("error_type") or error.availability.get("code") or failure.code
         return replace(failure, code=str(code), retry_at=hint if failure.kind in HINTED else None)
 

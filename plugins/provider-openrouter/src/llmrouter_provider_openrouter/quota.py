@@ -31,6 +31,11 @@ def read_allowance(key: Any, credit: Any, own_keys: bool, now: float) -> Allowan
     return Allowance(sightings=tuple(sightings), balance=min(balances, default=None))
 
 
+def next_day(now: float) -> float:
+    """Midnight UTC."""
+    return (now // DAY + 1) * DAY
+
+
 def _free(said: Mapping[str, Any], now: float) -> Iterator[Sighting]:
     """Calls of free models, a UTC day, of the whole account."""
     free = said.get("free_model_daily_requests")
@@ -42,7 +47,7 @@ def _free(said: Mapping[str, Any], now: float) -> Iterator[Sighting]:
             window="day",
             limit=_usd(free.get("limit")),
             remaining=left,
-            resets_at=(now // DAY + 1) * DAY,
+            resets_at=next_day(now),
         )
 
 
