@@ -20,6 +20,7 @@ from .file import ListFile, Stamp
 
 LOOK = 5.0  # seconds between two looks at the file: another worker, or the command line, may have written it
 LONGEST_LOOK = 300.0  # after failures of our own, such as a full disk
+TOGETHER = 1.0  # seconds within which answers join the world at once: each joining costs it what it remembers
 SPREAD = 0.1  # of the pace: routers that were started together do not ask together
 
 
@@ -70,11 +71,16 @@ class Discovery:
             await self.look()  # whoever was alone before has asked some
             world = self.world
             asking = ask_all(self._due(), world.providers, world.settings.providers, self._listings, self.clock)
+            taken = self.clock()
             async for asked in asking:
                 self._tell(asked)
                 listings = {**self._listings, asked.provider: asked.after}
                 await asyncio.to_thread(self.file.write, listings)
-                await self.look()
+                self._listings = listings
+                if self.clock() - taken >= TOGETHER:
+                    taken = self.clock()
+                    await self.look()
+            await self.look()
 
     def _due(self) -> Sequence[str]:
         refresh, entries = self.world.settings.catalogue.refresh, self.world.settings.providers
