@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from llmrouter.dialects import Responses
 from llmrouter.dialects.common import dumps, loads, parse
+from llmrouter.dialects.responses_passed import Passed
 from llmrouter.dialects.responses_state import name_of, name_of_item
 from llmrouter.testing.upstream_line import Received
 from llmrouter.testing.upstream_responses import Responses as Speaker
@@ -349,6 +350,19 @@ def test_another_upstream_goes_on_wherever_the_first_broke_off(how: dict[str, An
         told(written + writer.end())
     else:
         told(written + writer.fail(TROUBLE), "response.failed")
+
+
+@pytest.mark.parametrize(
+    ("events", "number"),
+    [
+        ([], 0),
+        ([b"data: {}"], 1),
+        ([b'data: {"sequence_number":7}'], 8),
+        ([b": wait", b"data: {}", b"data: {}"], 2),
+    ],
+)
+def test_numbers_go_on_where_the_upstream_left_them(events: list[bytes], number: int) -> None:
+    assert Passed([event + b"\n\n" for event in events]).number == number
 
 
 # --- kept
