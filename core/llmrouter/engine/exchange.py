@@ -118,11 +118,12 @@ class Exchange:
 
     async def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> None:
         write, wire, data = self.writer.write, self.facts.wire, b""
+        keeps = attempt.turn.endpoint.card.keeps if attempt else ()
         for frame in frames:
-            if Keep in map(type, frame.events):
-                for keep in frame.events:
-                    if isinstance(keep, Keep):
-                        await self._keep(keep)
+            if keeps and frame.wire.dialect in keeps:
+                for event in frame.events:
+                    if type(event) is Keep:
+                        await self._keep(event)
             data += write(frame, frame.wire == wire)
         if data:
             if not self.committed:
