@@ -11,6 +11,7 @@ import pytest
 import yaml
 from attrs import evolve
 
+from llmrouter.testing.scrubbing import LISTED, Leak, Scrubber, shortened
 from llmrouter.testing.upstream import Received, Upstream
 from llmrouter.testing.upstream_line import Line, Script
 from llmrouter.testing.upstream_openai import Chat, Embeddings, error
@@ -20,7 +21,6 @@ from llmrouter.types import Op
 
 from .exams import SMALL, Refused
 from .recording import mode, sit
-from .scrubbing import LISTED, Leak, Scrubber, shortened
 from .vendors import EXAMS, WRONG, Vendor, vendors
 
 KEY = "sesame-0123456789/abc+def"

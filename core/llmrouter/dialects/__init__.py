@@ -1,10 +1,8 @@
 """Wire formats ⇄ the canonical payloads: pure, without I/O or clock, knowing nothing of any provider.
 
 For the author of a dialect: `parse`, `get`, `raw` and `join` open, read and close a body; `AnswerReader` cuts
-an answer of either shape into frames, given the `Meaning` of its JSON; `Fold` gathers a stream into one answer. For
-the author of a provider that speaks Messages: `fit_thinking`.
 an answer of either shape into frames, given the `Meaning` of its JSON (`LineReader` where a stream is JSON lines);
-`Fold` gathers a stream into one answer.
+`Fold` gathers a stream into one answer. For the author of a provider that speaks Messages: `fit_thinking`.
 """
 
 from __future__ import annotations

@@ -53,7 +53,8 @@ class JudgingContract(ProviderHooks):
         verdict: Verdict = self.execute(main())
         return verdict
 
-    def _failure(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> Failure:
+    def failure(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> Failure:
+        """What the provider makes of a refusal."""
         failure = self._judge(status, headers, body).failure
         assert failure is not None, f"status {status} is a failure"
         return failure
@@ -68,7 +69,7 @@ class JudgingContract(ProviderHooks):
     @pytest.mark.parametrize("status", EXPECTED)
     def test_a_status_that_means_the_same_everywhere_is_understood(self, status: int) -> None:
         for body in (b"", b"<html>", b'{"error":{"message":"no"}}', b"[]", b"null"):
-            failure = self._failure(status, {}, body)
+            failure = self.failure(status, {}, body)
             assert failure.kind in EXPECTED[status]
             assert failure.status == status
 
@@ -78,11 +79,11 @@ class JudgingContract(ProviderHooks):
 
     def test_an_error_inside_a_good_status_is_a_failure(self) -> None:
         body = b'{"type":"error","error":{"message":"broken","type":"server_error","code":"server_error"}}'
-        assert self._failure(200, {}, body).kind in get_args(Kind)
+        assert self.failure(200, {}, body).kind in get_args(Kind)
 
     def test_a_hint_in_seconds_is_taken(self) -> None:
-        soon = self._failure(429, {"retry-after": "2"}).retry_at
-        later = self._failure(429, {"retry-after": "60"}).retry_at
+        soon = self.failure(429, {"retry-after": "2"}).retry_at
+        later = self.failure(429, {"retry-after": "60"}).retry_at
         assert soon is not None
         assert later is not None
         assert later - soon == pytest.approx(58, abs=2)

@@ -8,8 +8,10 @@ class TestAcme(HTTPProviderContract):
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -18,7 +20,7 @@ from attrs import evolve
 
 from llmrouter.dialects import builtin
 from llmrouter.http import open_transport
-from llmrouter.protocols import Dialect, Provider
+from llmrouter.protocols import Dialect, Provider, Reply, Transport
 from llmrouter.settings import AccountSettings, ModelSettings, ProviderSettings, Secret
 from llmrouter.types import Call, Event, Fault, Finish, Result, Text, Wire
 
@@ -138,24 +140,54 @@ class HTTPProviderContract(ProviderContract):
         assert self.key not in sent.path, "addresses are written into logs"
         assert self.key.encode() not in sent.body
 
+    # ---- what the vendor itself says
+
+    def recorded(self, cassette: Path, variable: str, stream: bool = False) -> list[Event]:
+        """What the vendor's answer to the call means, as a cassette has it.
+
+        Under `LLMROUTER_RECORD=1` the vendor is asked, with the key that the environment has in `variable`, and the
+        cassette is written anew where it answered. Needs vcrpy.
+        """
+        from .cassettes import played, recording  # only who has cassettes needs what plays them
+
+        record = recording()
+        key = os.environ[variable] if record else self.key
+        account = AccountSettings(id="up", api_key=Secret(key))
+
+        async def main(transport: Transport) -> list[Event]:
+            config = evolve(self.config(), base_url=None, accounts=(account,))
+            async with self.opened(
+                self.descriptor.build(config, FakeContext("up", transport=transport))
+            ) as provider:
+                reply, events = await self._heard(provider, stream)
+            assert reply.status == 200, f"it was refused: {reply.status}"
+            return events
+
+        return played(cassette, main, [key], record)
+
     # ---- what comes back
 
     def _dialect(self) -> Dialect:
         known = {one.name: one for one in (*builtin(), *self.descriptor.dialects)}
         return known[self.speaker.dialect]
 
+    async def _heard(self, provider: Provider, stream: bool) -> tuple[Reply, list[Event]]:
+        reader = self._dialect().reader(self.speaker.op, stream)
+        reply = await provider.send(self.asked(stream))
+        try:
+            frames = [frame async for chunk in reply.chunks() for frame in reader.feed(chunk)]
+        finally:
+            reply.close()
+        return reply, [event for frame in [*frames, *reader.end()] for event in frame.events]
+
     def _events(self, stream: bool, script: Script) -> tuple[list[Event], Any]:
         """What an answer means, and what the provider says of the first fault in it."""
 
         async def main() -> tuple[list[Event], Any]:
-            reader = self._dialect().reader(self.speaker.op, stream)
             async with self.over(script) as provider:
-                reply = await provider.send(self.asked(stream))
-                frames = [frame async for chunk in reply.chunks() for frame in reader.feed(chunk)]
-                events = [event for frame in [*frames, *reader.end()] for event in frame.events]
+                reply, events = await self._heard(provider, stream)
                 fault = next((one for one in events if isinstance(one, Fault)), None)
                 verdict = provider.judge(reply.status, reply.headers, fault.body) if fault else None
-                reply.close()
             await settled()
             return events, verdict
 
@@ -178,6 +210,6 @@ class HTTPProviderContract(ProviderContract):
     @pytest.mark.parametrize("status", EXPECTED)
     def test_an_error_in_the_vendors_own_words_is_understood(self, status: int) -> None:
         body = msgspec.json.encode(self.speaker.error(status, "no such luck"))
-        failure = self._failure(status, JSON, body)
+        failure = self.failure(status, JSON, body)
         assert failure.kind in EXPECTED[status]
         assert failure.message == "no such luck"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmrouter import BuildContext, ProviderType, hookimpl
 
-from .config import OpenAISettings, endpoints, schema, suggest
+from .config import OpenAISettings, endpoints, schema, settings_of, suggest, suggestion_of
+from .profile import parsed
 
 if TYPE_CHECKING:
     from .provider import OpenAIProvider
@@ -17,6 +19,24 @@ def build(config: OpenAISettings, context: BuildContext) -> OpenAIProvider:
     from .provider import OpenAIProvider
 
     return OpenAIProvider(config, context)
+
+
+def provider_of(name: str, text: str) -> ProviderType:
+    """A plugin of its own for one provider of the family, for packages that bring a profile.
+
+    `text` is the profile, as YAML. Raises ValueError that says what is wrong with it.
+    """
+    profile = parsed(text, name)
+    keys = schema()
+    own = {key: said for key, said in keys["properties"].items() if key != "profile"}
+    return ProviderType(
+        name=name,
+        config=settings_of(name, profile),
+        schema={**keys, "properties": own},
+        build=build,
+        endpoints=endpoints,
+        suggest=partial(suggestion_of, name, profile),
+    )
 
 
 @hookimpl

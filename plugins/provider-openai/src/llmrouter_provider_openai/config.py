@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -75,11 +75,38 @@ def suggest(environ: Mapping[str, str]) -> Mapping[str, Any]:
     found = {}
     for name in names():
         profile = read(f"profiles/{name}.yaml")
-        key = next((one for one in profile.get("env", ()) if environ.get(one)), None)
-        address = next((one for one in [profile.get("base_url_env")] if one and environ.get(one)), None)
-        if address if profile.get("keyless") else key:  # a key alone does not say that a server runs here
-            said = {"api_key": key, "base_url": address}
-            found[name] = {"plugin": "openai", "profile": name} | {
-                setting: f"${{{variable}}}" for setting, variable in said.items() if variable
-            }
+        said = _said(environ, profile.get("env", ()), profile.get("base_url_env"), profile.get("keyless", False))
+        if said:
+            found[name] = {"plugin": "openai", "profile": name, **said}
     return found
+
+
+def settings_of(name: str, profile: Profile) -> type[OpenAISettings]:
+    """The settings of a plugin that has one profile and no other."""
+
+    @frozen(kw_only=True)
+    class Settings(OpenAISettings):
+        profile: str = name
+
+        def loaded(self) -> Profile:
+            return profile
+
+    return Settings
+
+
+def suggestion_of(name: str, profile: Profile, environ: Mapping[str, str]) -> Mapping[str, Any]:
+    """The same as `suggest`, of such a plugin."""
+    said = _said(environ, profile.env, profile.base_url_env, profile.keyless)
+    return {name: {"plugin": name, **said}} if said else {}
+
+
+def _said(
+    environ: Mapping[str, str], keys: Iterable[str], address: str | None, keyless: bool
+) -> Mapping[str, str] | None:
+    """What the environment says of an entry. A key alone does not say that a server runs here."""
+    key = next((one for one in keys if environ.get(one)), None)
+    address = address if address and environ.get(address) else None
+    if not (address if keyless else key):
+        return None
+    said = {"api_key": key, "base_url": address}
+    return {setting: f"${{{variable}}}" for setting, variable in said.items() if variable}

@@ -178,11 +178,19 @@ def _yaml(text: str) -> Any:
 
 def _own(path: Path) -> Profile:
     try:
-        value = _yaml(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return parsed(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"the profile {path} cannot be read: {error}") from error
+
+
+def parsed(text: str, name: str) -> Profile:
+    """A profile from its YAML. Raises ValueError that names it and says what is wrong."""
+    try:
+        value = _yaml(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"the profile {name} cannot be read: {error}") from error
     if problems := complaints(value):
-        raise ValueError(f"the profile {path}: {'; '.join(problems)}")
+        raise ValueError(f"the profile {name}: {'; '.join(problems)}")
     return structured(value)
 
 
