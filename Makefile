@@ -5,7 +5,7 @@ EDITABLE := -e '.[fast]' $(addprefix -e ,$(PLUGINS))
 UV := .venv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help serve run test test-clients check fix bench soak live record clean
+.PHONY: help serve run test test-clients check fix bench soak live record new-provider clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ live: .venv/dev  ## ask real providers, with the keys of the environment (P=open
 
 record: .venv/dev  ## the same, and keep what they said, without what is private
 	LLMROUTER_RECORD=1 .venv/bin/python -m pytest tests/live -m live -k "$(P)" $(ARGS)
+
+new-provider: .venv/dev  ## begin a package for a new provider, beside this folder (ARGS are passed to cookiecutter)
+	.venv/bin/cookiecutter cookiecutter-provider -o .. $(ARGS)
 
 clean:  ## remove the virtual environment and caches
 	rm -rf .venv .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis
