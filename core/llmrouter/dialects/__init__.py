@@ -3,6 +3,11 @@
 For the author of a dialect: `parse`, `get`, `raw` and `join` open, read and close a body; `AnswerReader` cuts
 an answer of either shape into frames, given the `Meaning` of its JSON (`LineReader` where a stream is JSON lines);
 `Fold` gathers a stream into one answer. For the author of a provider that speaks Messages: `fit_thinking`.
+For the author of a dialect: `parse`, `get`, `raw` and `join` open, read and close a body. `AnswerReader` cuts an
+answer of either shape into frames (`LineReader` where a stream is JSON lines), given the `Meaning` of its JSON;
+`BodyMeaning` is the base for answers that never stream, and `unreadable` what to say of JSON that is none. `Fold`
+gathers a stream into one answer, which a `BodyWriter` writes as one body. For the author of a provider that speaks
+Messages: `fit_thinking`; one of Google's models: `Generation` and `bend_to`.
 """
 
 from __future__ import annotations
@@ -12,21 +17,24 @@ from llmrouter.protocols import Dialect
 from .anthropic_messages import Messages
 from .anthropic_thinking import fit_thinking
 from .common import dumps, get, join, loads, parse, raw
-from .fold import Fold
+from .fold import BodyWriter, Fold
 from .gemini_embed import Embed
 from .gemini_generate import Generate
 from .gemini_generations import Generation, bend_to
 from .lines import LineReader
+from .meaning import BodyMeaning, Meaning, unreadable
 from .openai_chat import Chat
 from .openai_completions import Completions
 from .openai_embeddings import Embeddings
-from .reader import AnswerReader, Meaning
+from .reader import AnswerReader
 from .rerank import Rerank
 from .responses import Responses
 from .thinking import effort_of
 
 __all__ = [
     "AnswerReader",
+    "BodyMeaning",
+    "BodyWriter",
     "Chat",
     "Completions",
     "Embed",
@@ -49,6 +57,7 @@ __all__ = [
     "loads",
     "parse",
     "raw",
+    "unreadable",
 ]
 
 

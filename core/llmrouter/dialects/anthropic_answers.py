@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmrouter.types import Begin, Event, Fault, Finish, Result, Spent, Text, Thought, ToolArgs, ToolStart
+from llmrouter.types import Begin, Event, Finish, Result, Spent, Text, Thought, ToolArgs, ToolStart
 
 from .anthropic_usage import Counts, merged, read_usage
 from .common import decode, dumps, loads
-from .openai_answers import explains
+from .meaning import BodyMeaning, unreadable
 
 Reason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -89,7 +89,7 @@ class AnswerMeaning:
         try:
             told = decode(_told, data)
         except msgspec.ValidationError:
-            return () if _has_type(data) else _unreadable(data)
+            return () if _has_type(data) else unreadable(data)
         match told.type:
             case "content_block_delta" if told.delta is not None:
                 return self._delta(told.index, told.delta)
@@ -104,16 +104,16 @@ class AnswerMeaning:
             case "message_stop":  # of an answer that never began it is the end of nothing
                 return self._end("end_turn" if self._begun else None)
             case "error" | "":
-                return _unreadable(data)
+                return unreadable(data)
         return ()  # a ping, or what a later version of the API tells
 
     def body(self, data: bytes) -> Sequence[Event]:
         try:
             answer = decode(_answers, data)
         except msgspec.ValidationError:
-            return _unreadable(data)
+            return unreadable(data)
         if answer.content is None:
-            return _unreadable(data)
+            return unreadable(data)
         events: list[Event] = [Begin(answer.id or "", answer.model or "")]
         for index, block in enumerate(answer.content):
             events.extend(self._start(index, block))
@@ -167,21 +167,15 @@ class AnswerMeaning:
         return (Finish("tool_calls" if meant == "stop" and self._calls else meant),)
 
 
-class CountMeaning:
+class CountMeaning(BodyMeaning):
     """The answer to a question for the number of tokens: always one body."""
 
     def body(self, data: bytes) -> Sequence[Event]:
         try:
             counted = decode(_counted, data)
         except msgspec.ValidationError:
-            return _unreadable(data)
+            return unreadable(data)
         return (Begin("", ""), Result(counted.input_tokens), Finish("stop"))
-
-    def event(self, data: bytes, name: str) -> Sequence[Event]:
-        return self.body(data)
-
-    def done(self) -> Sequence[Event]:
-        return ()
 
 
 def _has_type(data: bytes) -> bool:
@@ -192,8 +186,3 @@ def _has_type(data: bytes) -> bool:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _unreadable(data: bytes) -> Sequence[Event]:
-    value: Any = loads(data)
-    return (Fault(data, malformed=not explains(value)),)

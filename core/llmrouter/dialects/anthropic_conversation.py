@@ -18,7 +18,7 @@ from .anthropic_reading import cache_mark, read_messages
 from .anthropic_schema import bound, input_schema
 from .anthropic_writing import Block, Writing, written_mark
 from .common import get, raw
-from .openai_messages import as_object, each, leave
+from .reading import as_object, each, leave
 from .renaming import fitted
 
 JSON_ONLY = "Answer with one JSON object and nothing else: no prose, no code fence."

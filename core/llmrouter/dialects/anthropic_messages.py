@@ -98,7 +98,7 @@ class Messages:
 
     def writer(self, request: Request) -> Writer:
         if request.facts.op == "count":
-            return CountWriter()
+            return CountWriter(request)
         return StreamWriter(request) if request.facts.wire.stream else PlainWriter(request)
 
     def refuse(self, trouble: Trouble) -> bytes:

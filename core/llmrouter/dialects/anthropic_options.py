@@ -25,7 +25,7 @@ from .anthropic_schema import bound
 from .anthropic_thinking import LEAST_TOP_P, is_forced, read_thinking, write_thinking
 from .common import get
 from .hints import FIELD
-from .openai_messages import as_object, leave
+from .reading import as_object, leave, own_extra
 
 FAMILY = "anthropic"
 MOST_NAME = 64  # characters of the name of a format
@@ -51,7 +51,6 @@ _ELSEWHERE = frozenset(
 _SAY_NOTHING: Mapping[str, Any] = {"n": 1, "logprobs": False, "presence_penalty": 0, "frequency_penalty": 0}
 """Values of options that cannot be said, and need not: they are what happens anyway."""
 _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
-_INDEX = re.compile(r"\[\d*\]")
 
 
 def read_options(fields: Fields, extra: dict[str, Any]) -> dict[str, Any]:
@@ -102,10 +101,9 @@ def write_options(options: Mapping[str, Any], dropped: list[str]) -> dict[str, A
     if (format := options.get("format")) and format.get("type") == "json_schema":
         output["format"] = {"type": "json_schema", "schema": bound(format.get("schema"))}
     body |= {name: value for name, value in (("thinking", thinking), ("output_config", output)) if value}
-    own = options.get("extra_of") == FAMILY
-    for place, value in options.get("extra", {}).items():
-        if not own or "[" in place or "." in place:
-            dropped.append(_INDEX.sub("", place))
+    for place, value in own_extra(options, FAMILY, dropped):
+        if "." in place:
+            dropped.append(place)
         else:
             body[place] = value
     return body

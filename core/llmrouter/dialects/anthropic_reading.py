@@ -10,7 +10,8 @@ from llmrouter.types import CacheMark, File, Image, Message, Part, Text, Thought
 
 from .anthropic_media import url_of
 from .common import dumps
-from .openai_messages import ROLES, as_object, each, leave
+from .openai_messages import ROLES
+from .reading import as_object, each, leave, text_of
 from .signatures import untagged
 
 NAME = "anthropic.messages"
@@ -74,7 +75,7 @@ def _read(kind: str, block: Mapping[str, Any], at: str, extra: dict[str, Any]) -
     """The parts that a block is; none where it is something that cannot be said."""
     match kind:
         case "text":
-            yield Text(_text(block.get("text"), f"{at}.text"))
+            yield Text(text_of(block.get("text"), f"{at}.text"))
         case "image":
             if url := url_of(block.get("source")):
                 yield Image(url)
@@ -83,16 +84,16 @@ def _read(kind: str, block: Mapping[str, Any], at: str, extra: dict[str, Any]) -
         case "search_result":
             yield Text("\n".join(_lines(block, at)))
         case "tool_use":
-            name = _text(block.get("name"), f"{at}.name")
-            input = block.get("input")
-            yield ToolCall(_text(block.get("id"), f"{at}.id"), name, dumps({} if input is None else input).decode())
+            name = text_of(block.get("name"), f"{at}.name")
+            input = {} if block.get("input") is None else block["input"]
+            yield ToolCall(text_of(block.get("id"), f"{at}.id"), name, dumps(input).decode())
         case "tool_result":
             yield _output(block, at, extra)
         case "thinking":
-            signature, source = untagged(_text(block.get("signature") or "", f"{at}.signature"), NAME)
-            yield Thought(_text(block.get("thinking") or "", f"{at}.thinking"), signature, source)
+            signature, source = untagged(text_of(block.get("signature") or "", f"{at}.signature"), NAME)
+            yield Thought(text_of(block.get("thinking") or "", f"{at}.thinking"), signature, source)
         case "redacted_thinking":
-            signature, source = untagged(_text(block.get("data"), f"{at}.data"), NAME)
+            signature, source = untagged(text_of(block.get("data"), f"{at}.data"), NAME)
             yield Thought("", signature, source, redacted=True)
 
 
@@ -100,7 +101,7 @@ def _document(block: Mapping[str, Any], at: str, extra: dict[str, Any]) -> Itera
     """A file, or what it is made of; what the client says about it comes before it."""
     source, title = block.get("source"), block.get("title")
     if context := block.get("context"):
-        yield Text(_text(context, f"{at}.context"))
+        yield Text(text_of(context, f"{at}.context"))
     if url := url_of(source):
         yield File(url, title if isinstance(title, str) else "")
     elif isinstance(source, dict) and source.get("type") == "content":
@@ -111,17 +112,11 @@ def _lines(block: Mapping[str, Any], at: str) -> Iterator[str]:
     """What a search found, as text: where, and what."""
     yield " ".join([str(block[name]) for name in ("title", "source") if block.get(name)])
     for place, one in each(block.get("content"), f"{at}.content"):
-        yield _text(as_object(one, place).get("text") or "", f"{place}.text")
+        yield text_of(as_object(one, place).get("text") or "", f"{place}.text")
 
 
 def _output(block: Mapping[str, Any], at: str, extra: dict[str, Any]) -> ToolOutput:
     said = _parts(block.get("content"), f"{at}.content", extra)
     content = tuple([part for part in said if isinstance(part, Text | Image | File)])
-    id = _text(block.get("tool_use_id"), f"{at}.tool_use_id")
+    id = text_of(block.get("tool_use_id"), f"{at}.tool_use_id")
     return ToolOutput(id, content, block.get("is_error") is True)
-
-
-def _text(value: Any, place: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidRequest(f"{place} must be string", param=place, code="invalid_type")
-    return value

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+from msgspec.structs import replace
 
 from llmrouter.types import (
     Begin,
     Event,
     Finish,
+    Frame,
     Part,
     Refusal,
+    Request,
+    Result,
     Spent,
     Text,
     Thought,
     ToolArgs,
     ToolCall,
     ToolStart,
+    Trouble,
     Usage,
 )
 
+from .common import dumps
+from .errors import envelope
 from .noting import gathered
 
 Said = Text | Refusal | Thought
@@ -30,21 +39,28 @@ class Fold:
     def __init__(self) -> None:
         self.begin: Begin | None = None
         self.usage: Usage | None = None
+        self.result: Any = None  # of an operation that is no conversation
         self.reason = "stop"
-        self.calls: dict[str, tuple[ToolStart, list[str]]] = {}  # id → its start and fragments of its arguments
-        self._runs: list[list[Said] | ToolStart] = []  # what was said of one kind without a break, and calls
+        self.calls: dict[str, tuple[ToolCall, list[str]]] = {}  # id → the call and fragments of its arguments
+        self._runs: list[list[Said] | ToolCall] = []  # what was said of one kind without a break, and calls
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Event, source: str = "") -> None:
+        """`source` is the dialect that signatures belong to, where an event does not say."""
         match event:
+            case Thought() if event.signature and not event.source:
+                self._say(replace(event, source=source))
             case Text() | Refusal() | Thought():
                 self._say(event)
-            case ToolStart() if event.id not in self.calls:
-                self.calls[event.id] = (event, [])
-                self._runs.append(event)
+            case ToolStart(id, name, signature) if id not in self.calls:
+                call = ToolCall(id, name, "", signature, source if signature else "")
+                self.calls[id] = (call, [])
+                self._runs.append(call)
             case ToolArgs() if event.id in self.calls:
                 self.calls[event.id][1].append(event.json)
             case Begin():
                 self.begin = self.begin or event
+            case Result():
+                self.result = event.value
             case Spent():
                 self.usage = event.usage
             case Finish():
@@ -77,9 +93,9 @@ class Fold:
         else:
             self._runs.append([event])
 
-    def _joined(self, run: list[Said] | ToolStart) -> Iterator[Part]:
-        if isinstance(run, ToolStart):
-            yield ToolCall(run.id, run.name, self.arguments(run.id), run.signature)
+    def _joined(self, run: list[Said] | ToolCall) -> Iterator[Part]:
+        if isinstance(run, ToolCall):
+            yield replace(run, arguments=self.arguments(run.id))
             return
         thoughts = [one for one in run if isinstance(one, Thought)]
         if thoughts:
@@ -90,3 +106,42 @@ class Fold:
     def _all(self, kind: type[Said]) -> str:
         runs = [run for run in self._runs if isinstance(run, list) and type(run[0]) is kind]
         return "".join([one.text for run in runs for one in run])
+
+
+class BodyWriter:
+    """Base of writers of one body, which `end` returns: the upstream's own where it came as one, else `body`.
+
+    Errors are told in the envelope of the OpenAI family, unless a dialect has one of its own.
+    """
+
+    envelope = staticmethod(envelope)
+
+    def __init__(self, request: Request) -> None:
+        self._request, self._facts = request, request.facts
+        self._fold = Fold()
+        self._raw = b""
+
+    def write(self, frame: Frame, verbatim: bool) -> bytes:
+        self._raw = frame.raw if verbatim and not frame.wire.stream else b""
+        for event in frame.events:
+            self._fold.add(event, frame.wire.dialect)
+        return b""
+
+    def fail(self, trouble: Trouble) -> bytes:
+        return dumps(self.envelope(trouble))
+
+    def end(self) -> bytes:
+        return self._raw or dumps(self.body())
+
+    def body(self) -> Any:
+        """What was folded, as this dialect says it."""
+        raise NotImplementedError
+
+    @property
+    def _id(self) -> str:
+        """The upstream's id of the answer; "" where it gave none."""
+        return self._fold.begin.id if self._fold.begin else ""
+
+    @property
+    def _model(self) -> str:
+        return (self._fold.begin and self._fold.begin.model) or self._facts.asked

@@ -29,8 +29,8 @@ from .common import BOM, decode, loads
 from .gemini_common import NAME, read_signature, synthetic
 from .gemini_partial import Pieces
 from .gemini_usage import Counts, read_usage
+from .meaning import BodyMeaning, explains, unreadable
 from .noting import Noted
-from .openai_answers import explains
 from .reader import AnswerReader
 
 Reason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -117,7 +117,7 @@ class AnswerMeaning:
         try:
             answer = decode(_answers, data)
         except msgspec.ValidationError:
-            return (Fault(data, malformed=not explains(loads(data))),)
+            return unreadable(data)
         return (Fault(data),) if answer.error else self._events(answer, data)
 
     def body(self, data: bytes) -> Sequence[Event]:
@@ -129,7 +129,7 @@ class AnswerMeaning:
         if any(type(event) is Fault for event in events):
             return events
         if not self._begun:
-            return [Fault(data, malformed=not explains(loads(data)))]
+            return unreadable(data)
         if self._reason is None and not self._spoke:
             return [Fault(data)]  # neither an answer nor a reason why there is none
         self._reason = self._reason or "stop"
@@ -231,7 +231,7 @@ class GenerateReader(AnswerReader):
         return [*frames, Frame(self._stream, b"", tuple(last))] if last else frames
 
 
-class CountMeaning:
+class CountMeaning(BodyMeaning):
     """The answer of `countTokens`."""
 
     def body(self, data: bytes) -> Sequence[Event]:
@@ -240,14 +240,8 @@ class CountMeaning:
         if isinstance(said, dict) and not said.get("error") and count is None and not explains(said):
             count = 0  # protocol buffers leave zeros out
         if not isinstance(count, int):
-            return (Fault(data, malformed=not explains(said)),)
+            return unreadable(data)
         return (Begin("", ""), Result(count), Finish("stop"))
-
-    def event(self, data: bytes, name: str) -> Sequence[Event]:
-        return self.body(data)
-
-    def done(self) -> Sequence[Event]:
-        return ()
 
 
 def _thought(text: str, signature: str) -> Thought:

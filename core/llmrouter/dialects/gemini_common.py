@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from llmrouter.errors import InvalidRequest
-
+from . import reading
 from .signatures import MARK, tagged, untagged
 
 NAME = "gemini.generate"
@@ -31,24 +30,13 @@ def camel(name: str) -> str:
 
 def camelled(value: Any, place: str) -> dict[str, Any]:
     """An object by its names in camelCase; null is the same as absent. Raises InvalidRequest for what is none."""
-    if not isinstance(value, Mapping):
-        raise InvalidRequest(f"{place} must be object", param=place, code="invalid_type")
-    return {(camel(name) if "_" in name else name): one for name, one in value.items() if one is not None}
+    said = reading.as_object(value, place)
+    return {(camel(name) if "_" in name else name): one for name, one in said.items() if one is not None}
 
 
 def each(value: Any, place: str) -> Iterator[tuple[str, Any]]:
     """The members of a list with their places; an object alone is a list of one, null an empty one."""
-    if isinstance(value, Mapping):
-        value = [value]
-    if value is not None and not isinstance(value, list):
-        raise InvalidRequest(f"{place} must be array", param=place, code="invalid_type")
-    return ((f"{place}[{at}]", one) for at, one in enumerate(value or ()))
-
-
-def text_of(value: Any, place: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidRequest(f"{place} must be string", param=place, code="invalid_type")
-    return value
+    return reading.each([value] if isinstance(value, Mapping) else value, place)
 
 
 def plain_base64(data: str) -> str:

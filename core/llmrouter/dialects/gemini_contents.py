@@ -14,9 +14,10 @@ from llmrouter.errors import InvalidRequest
 from llmrouter.types import File, Image, Message, Part, Text, Thought, ToolCall, ToolOutput
 
 from .common import dumps
-from .gemini_common import camelled, each, read_signature, synthetic, text_of
+from .gemini_common import camelled, each, read_signature, synthetic
 from .gemini_media import read_file, read_inline
 from .noting import gathered
+from .reading import leave, text_of
 
 ROLES: Mapping[str, Literal["user", "assistant"]] = {
     "user": "user",
@@ -77,9 +78,7 @@ class Contents:
             yield from self._said(part, place)
             if signature:  # it signs what stands before it
                 yield Thought("", signature, source)
-        for name, value in part.items():
-            if name not in _SIDE:
-                self._extra[f"{place}.{name}"] = value
+        leave(part, _SIDE, place, self._extra)
 
     def _said(self, part: dict[str, Any], place: str) -> Iterator[Part]:
         if (text := part.pop("text", None)) is not None and text_of(text, f"{place}.text"):
@@ -93,7 +92,7 @@ class Contents:
 
     def _call(self, wire: Any, place: str, signature: str, source: str) -> ToolCall:
         said = camelled(wire, place)
-        self._leave(said, _CALL, place)
+        leave(said, _CALL, place, self._extra)
         name = text_of(said.get("name"), f"{place}.name")
         id = str(said.get("id") or synthetic(place))
         self._open.append((id, name))
@@ -101,7 +100,7 @@ class Contents:
 
     def _output(self, wire: Any, place: str) -> ToolOutput:
         said = camelled(wire, place)
-        self._leave(said, _RESPONSE, place)
+        leave(said, _RESPONSE, place, self._extra)
         id = self._answered(str(said.get("id") or ""), str(said.get("name") or "")) or synthetic(place)
         media = [part for part in self.parts(said.get("parts"), place) if isinstance(part, Text | Image | File)]
         texts, error = _read_response(said.get("response"))
@@ -114,9 +113,6 @@ class Contents:
                 self._open.remove(one)
                 return one[0]
         return id
-
-    def _leave(self, said: Mapping[str, Any], read: frozenset[str], place: str) -> None:
-        self._extra |= {f"{place}.{name}": value for name, value in said.items() if name not in read}
 
 
 def _read_response(wire: Any) -> tuple[list[Text], bool]:

@@ -17,12 +17,13 @@ from llmrouter.errors import InvalidRequest
 from llmrouter.types import Conversation, Encoded, Fields
 
 from .common import get, raw
-from .gemini_common import camel, camelled, each, text_of
+from .gemini_common import camel, camelled, each
 from .gemini_contents import read_contents, read_system
 from .gemini_options import read_options, write_options
 from .gemini_schemas import json_schema
 from .gemini_turns import LONGEST, UNFIT, Turns, names_of
 from .hints import FIELD
+from .reading import leave, text_of
 from .renaming import fitted
 
 PSEUDO = frozenset({"model", "stream", "alt", FIELD})
@@ -91,7 +92,7 @@ def _tool(wire: Any, place: str, extra: dict[str, Any]) -> Mapping[str, Any]:
         tool["parameters"] = said["parametersJsonSchema"]
     elif "parameters" in said:
         tool["parameters"] = json_schema(said["parameters"])
-    extra |= {f"{place}.{name}": value for name, value in said.items() if name not in _DECLARATION}
+    leave(said, _DECLARATION, place, extra)
     return tool
 
 
@@ -102,8 +103,8 @@ def _choice(
     said = camelled(wire or {}, "toolConfig")
     calling = camelled(said.pop(_CALLING, {}), f"toolConfig.{_CALLING}")
     mode, allowed = str(calling.pop("mode", "AUTO")).upper(), calling.pop("allowedFunctionNames", None)
-    extra |= {f"toolConfig.{name}": value for name, value in said.items()}
-    extra |= {f"toolConfig.{_CALLING}.{name}": value for name, value in calling.items()}
+    leave(said, (), "toolConfig", extra)
+    leave(calling, (), f"toolConfig.{_CALLING}", extra)
     if allowed and not isinstance(allowed, list):
         raise InvalidRequest("toolConfig: allowedFunctionNames must be array", param="toolConfig")
     if mode == "ANY" and allowed and len(allowed) == 1:

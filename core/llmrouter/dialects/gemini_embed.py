@@ -17,10 +17,8 @@ from llmrouter.types import (
     Encoded,
     Event,
     Facts,
-    Fault,
     Fields,
     Finish,
-    Frame,
     Inputs,
     Op,
     Payload,
@@ -33,12 +31,13 @@ from llmrouter.types import (
 
 from . import hints
 from .checks import require, values
-from .common import decode, dumps, get, loads, raw
+from .common import decode, dumps, get, raw
+from .fold import BodyWriter
 from .gemini_common import FAMILY, camelled, each
 from .gemini_errors import envelope
 from .gemini_paths import named, read_path
 from .gemini_usage import Counts, read_usage
-from .openai_answers import explains
+from .meaning import BodyMeaning, unreadable
 from .openai_embeddings import Vectors
 from .openai_inputs import count_tokens
 from .reader import AnswerReader
@@ -128,7 +127,7 @@ class Answer(msgspec.Struct, gc=False):
 _answers = msgspec.json.Decoder(Answer)
 
 
-class EmbedMeaning:
+class EmbedMeaning(BodyMeaning):
     def body(self, data: bytes) -> Sequence[Event]:
         try:
             answer = decode(_answers, data)
@@ -136,38 +135,20 @@ class EmbedMeaning:
             answer = Answer()
         found = answer.embeddings or ([answer.embedding] if answer.embedding else [])
         if not found:
-            return (Fault(data, malformed=not explains(loads(data))),)
+            return unreadable(data)
         events: list[Event] = [Begin("", ""), Result(Vectors([one.values for one in found]))]
         if answer.usageMetadata and (usage := read_usage(answer.usageMetadata)):
             events.append(Spent(usage))
         return [*events, Finish("stop")]
 
-    def event(self, data: bytes, name: str) -> Sequence[Event]:
-        return self.body(data)
 
-    def done(self) -> Sequence[Event]:
-        return ()
+class EmbedWriter(BodyWriter):
+    envelope = staticmethod(envelope)
 
-
-class EmbedWriter:
-    def __init__(self, request: Request) -> None:
-        self._listed = BATCH in request.fields
-        self._vectors: Sequence[Sequence[float]] = ()
-        self._raw = b""
-
-    def write(self, frame: Frame, verbatim: bool) -> bytes:
-        self._raw = frame.raw if verbatim else b""
-        self._vectors = next((one.value for one in frame.events if isinstance(one, Result)), self._vectors)
-        return b""
-
-    def fail(self, trouble: Trouble) -> bytes:
-        return dumps(envelope(trouble))
-
-    def end(self) -> bytes:
-        if self._raw:
-            return self._raw
-        found = [{"values": list(vector)} for vector in self._vectors]
-        return dumps({"embeddings": found} if self._listed else {"embedding": found[0]})
+    def body(self) -> dict[str, Any]:
+        found = [{"values": list(vector)} for vector in self._fold.result or ()]
+        listed = BATCH in self._request.fields or not found
+        return {"embeddings": found} if listed else {"embedding": found[0]}
 
 
 def _read(fields: Fields) -> tuple[list[dict[str, Any]], tuple[str, ...], dict[str, Any]]:

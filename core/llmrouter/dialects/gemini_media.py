@@ -11,7 +11,8 @@ from urllib.parse import unquote_to_bytes
 
 from llmrouter.types import File, Image
 
-from .gemini_common import camelled, plain_base64, text_of
+from .gemini_common import camelled, plain_base64
+from .reading import text_of
 
 OWN_MEDIA = re.compile(
     r"gs://|https?://(?:[\w-]+\.)*(?:youtube\.com|youtu\.be|googleapis\.com|googleusercontent\.com)/", re.IGNORECASE

@@ -17,7 +17,6 @@ A model takes either a level or a budget of thoughts, and few take every level: 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +25,7 @@ from llmrouter.types import Fields
 from .common import raw
 from .gemini_common import FAMILY, camelled
 from .gemini_schemas import json_schema
+from .reading import own_extra
 
 RENAMED: Mapping[str, str] = {
     "temperature": "temperature",
@@ -46,7 +46,6 @@ _WRITTEN = {canonical: name for name, canonical in RENAMED.items()}
 _THINKING: Mapping[str, str] = {"thinkingBudget": "thinking_budget", "includeThoughts": "thoughts"}
 _TIERS: Mapping[str, str] = {"standard": "default"}
 _WRITTEN_TIERS: Mapping[str, str] = {"default": "standard", "flex": "flex", "priority": "priority"}
-_INDEX = re.compile(r"\[\d*\]")
 _CONFIG = "generationConfig"
 
 
@@ -84,12 +83,9 @@ def write_options(options: Mapping[str, Any], dropped: list[str]) -> Fields:
             dropped.append(name)
     if thinking := _written_thinking(options):
         config["thinkingConfig"] = thinking
-    own = options.get("extra_of") == FAMILY
-    for place, value in options.get("extra", {}).items():
+    for place, value in own_extra(options, FAMILY, dropped):
         head, _, name = place.partition(".")
-        if not own or "[" in place:
-            dropped.append(_INDEX.sub("", place))
-        elif head == _CONFIG:
+        if head == _CONFIG:
             config[name] = value
         elif name:
             dropped.append(place)

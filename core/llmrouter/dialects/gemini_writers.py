@@ -11,7 +11,6 @@ from llmrouter.types import (
     Frame,
     Refusal,
     Request,
-    Result,
     Spent,
     Text,
     Thought,
@@ -23,7 +22,7 @@ from llmrouter.types import (
 )
 
 from .common import dumps
-from .fold import Fold
+from .fold import BodyWriter
 from .gemini_common import written_signature
 from .gemini_errors import envelope
 from .gemini_turns import args_of
@@ -101,76 +100,46 @@ class StreamWriter:
         return b"data: " + dumps(chunk | {"modelVersion": self._model, "responseId": self._id}) + b"\n\n"
 
 
-class PlainWriter:
-    """One body, returned by `end`; in a list where a stream was asked for that is no stream of events."""
+class PlainWriter(BodyWriter):
+    """One body; in a list where a stream was asked for that is no stream of events."""
 
+    envelope = staticmethod(envelope)
     prefix = ""
 
     def __init__(self, request: Request, listed: bool = False) -> None:
-        self._facts, self._listed = request.facts, listed
-        self._fold = Fold()
-        self._sources: dict[str, str] = {}  # of signatures, the dialect
-        self._raw = b""
-
-    def write(self, frame: Frame, verbatim: bool) -> bytes:
-        if verbatim and not frame.wire.stream:
-            self._raw = frame.raw
-            return b""
-        for event in frame.events:
-            if isinstance(event, Thought | ToolStart) and event.signature:
-                self._sources.setdefault(event.signature, frame.wire.dialect)
-            self._fold.add(event)
-        return b""
-
-    def fail(self, trouble: Trouble) -> bytes:
-        return dumps(envelope(trouble))
+        super().__init__(request)
+        self._listed = listed
 
     def end(self) -> bytes:
-        body = self._raw or dumps(self._body())
+        body = super().end()
         return b"[" + body + b"]" if self._listed and not body.lstrip().startswith(b"[") else body
 
-    def _body(self) -> dict[str, Any]:
-        fold = self._fold
-        begin = fold.begin or Begin("", "")
-        content: dict[str, Any] = {"parts": [self._part(part) for part in fold.parts()], "role": "model"}
-        if not content["parts"]:
-            content = {"role": "model"}
-        candidate = {"content": content, "finishReason": REASONS.get(fold.reason, "STOP"), "index": 0}
+    def body(self) -> dict[str, Any]:
+        parts = [_part(part) for part in self._fold.parts()]
+        content = {"parts": parts, "role": "model"} if parts else {"role": "model"}
+        candidate = {"content": content, "finishReason": REASONS.get(self._fold.reason, "STOP"), "index": 0}
         body: dict[str, Any] = {"candidates": [candidate]}
-        if fold.usage:
-            body["usageMetadata"] = write_usage(fold.usage)
-        return body | {
-            "modelVersion": begin.model or self._facts.asked,
-            "responseId": begin.id or self._facts.id,
-        }
-
-    def _part(self, part: Any) -> Part:
-        source = self._sources.get(getattr(part, "signature", ""), "")
-        match part:
-            case Thought():
-                return _thought(part, source)
-            case ToolCall():
-                return _with_args(_call(part, source), part.arguments)
-        return {"text": part.text}
+        if self._fold.usage:
+            body["usageMetadata"] = write_usage(self._fold.usage)
+        return body | {"modelVersion": self._model, "responseId": self._id or self._facts.id}
 
 
-class CountWriter:
+class CountWriter(BodyWriter):
     """The answer of `countTokens`."""
 
-    def __init__(self, request: Request) -> None:
-        self._tokens = 0
-        self._raw = b""
+    envelope = staticmethod(envelope)
 
-    def write(self, frame: Frame, verbatim: bool) -> bytes:
-        self._raw = frame.raw if verbatim else b""
-        self._tokens = next((one.value for one in frame.events if isinstance(one, Result)), self._tokens)
-        return b""
+    def body(self) -> dict[str, Any]:
+        return {"totalTokens": self._fold.result or 0}
 
-    def fail(self, trouble: Trouble) -> bytes:
-        return dumps(envelope(trouble))
 
-    def end(self) -> bytes:
-        return self._raw or dumps({"totalTokens": self._tokens})
+def _part(part: Any) -> Part:
+    match part:
+        case Thought():
+            return _thought(part, part.source)
+        case ToolCall():
+            return _with_args(_call(part, part.source), part.arguments)
+    return {"text": part.text}
 
 
 def _thought(thought: Thought, dialect: str) -> Part:
@@ -182,7 +151,7 @@ def _thought(thought: Thought, dialect: str) -> Part:
 
 def _call(call: ToolStart | ToolCall, dialect: str) -> Part:
     part: Part = {"functionCall": {"id": call.id, "name": call.name}}
-    signature = written_signature(call.signature, getattr(call, "source", "") or dialect)
+    signature = written_signature(call.signature, dialect)
     return part | ({"thoughtSignature": signature} if signature else {})
 
 

@@ -6,7 +6,8 @@ from llmrouter.types import Wire
 
 from . import sse
 from .common import BOM
-from .reader import AnswerReader, Meaning
+from .meaning import Meaning
+from .reader import AnswerReader
 
 
 class Lines(sse.Events):

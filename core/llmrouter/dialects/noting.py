@@ -12,7 +12,7 @@ import msgspec
 
 from llmrouter.types import Event, Finish, Keep, Thought, ToolStart, Value
 
-from .reader import Meaning
+from .meaning import Meaning
 
 PREFIX = "turn:"
 

@@ -15,7 +15,8 @@ import msgspec
 
 from llmrouter.types import Begin, Event, Fault, Finish, Refusal, Spent, Text, ToolArgs, ToolStart
 
-from .common import decode, loads
+from .common import decode
+from .meaning import unreadable
 from .openai_thoughts import as_text, google_signature, read_thinking, read_thoughts
 from .openai_usage import read_usage
 
@@ -37,7 +38,6 @@ FAILED = frozenset({"error", "network_error", "insufficient_system_resource", "a
 """Reasons to finish by which a vendor says that it failed."""
 
 _MORE = Text("")  # output of which a conversation can say nothing: another choice, a sound, a picture
-_EXPLAINS = frozenset({"error", "detail", "message", "msg", "code"})  # keys of the error bodies of many vendors
 
 
 class Function(msgspec.Struct, gc=False):
@@ -111,7 +111,7 @@ class AnswerMeaning:
     def event(self, data: bytes, name: str) -> Sequence[Event]:
         answer = _answer(data)
         if answer is None:
-            return _unreadable(data)
+            return unreadable(data)
         if answer.error or name == "error" or (answer.object == "error" and not answer.choices):
             return (Fault(data),)
         return self._events(answer, data)
@@ -119,7 +119,7 @@ class AnswerMeaning:
     def body(self, data: bytes) -> Sequence[Event]:
         answer = _answer(data)
         if answer is None or answer.error or not answer.choices:
-            return _unreadable(data)
+            return unreadable(data)
         events = self._events(answer, data)
         if self._finished or any(isinstance(event, Fault) for event in events):
             return events
@@ -247,10 +247,6 @@ def _mended(data: bytes) -> Answer | None:
         return None
 
 
-def _unreadable(data: bytes) -> Sequence[Event]:
-    return (Fault(data, malformed=not explains(loads(data))),)
-
-
 def _calls_function(said: Said) -> bool:
     """Snowflake sends a call of nothing with every answer."""
     call = said.function_call
@@ -261,13 +257,6 @@ def _speaks(said: Said) -> bool:
     calls = said.tool_calls or _calls_function(said)
     thoughts = said.reasoning_content or said.reasoning or said.reasoning_details
     return bool(said.content or thoughts or calls or said.refusal or said.audio or said.images)
-
-
-def explains(body: Any) -> bool:
-    """Whether JSON that is no answer looks like the report of an error, for a provider to judge."""
-    if isinstance(body, list):
-        return bool(body) and explains(body[0])
-    return isinstance(body, dict) and not _EXPLAINS.isdisjoint(body)
 
 
 def _parts(content: Any) -> Iterator[Event]:

@@ -23,7 +23,6 @@ dialects, and whatever stands in `extra` inside messages and tools, which are re
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +31,8 @@ from llmrouter.types import Conversation, Encoded, Fields
 from .common import get, raw
 from .hints import FIELD
 from .openai_media import MARKS, cache_marks
-from .openai_messages import as_object, each, leave, read_messages, write_messages
+from .openai_messages import read_messages, write_messages
+from .reading import as_object, each, leave, own_extra
 from .thinking import DYNAMIC, effort_of
 
 SAME = (
@@ -53,7 +53,6 @@ _WRITTEN = {canonical: name for name, canonical in RENAMED.items()} | {"stop": "
 _ELSEWHERE = frozenset({"messages", "tools", "tool_choice"})
 _SPECIAL = frozenset({"model", "stream", "stream_options", "stop", "response_format", FIELD})
 FAMILY = "openai"
-_INDEX = re.compile(r"\[\d*\]")
 
 
 def read_conversation(fields: Fields) -> Conversation:
@@ -109,12 +108,7 @@ def write_options(options: Mapping[str, Any], dropped: list[str]) -> Fields:
     for name, value in options.items():
         if not name.startswith("extra"):
             _write_option(name, value, fields, dropped)
-    own = options.get("extra_of") == FAMILY
-    for place, value in options.get("extra", {}).items():
-        if not own or "[" in place:
-            dropped.append(_INDEX.sub("", place))
-        else:
-            fields[place] = raw(value)
+    fields |= {place: raw(value) for place, value in own_extra(options, FAMILY, dropped)}
     return fields
 
 

@@ -18,10 +18,8 @@ from llmrouter.types import (
     Encoded,
     Event,
     Facts,
-    Fault,
     Fields,
     Finish,
-    Frame,
     Inputs,
     Op,
     Payload,
@@ -29,7 +27,6 @@ from llmrouter.types import (
     Result,
     Spent,
     Trouble,
-    Usage,
     Wire,
 )
 
@@ -37,7 +34,8 @@ from . import hints
 from .checks import Kinds, check_kinds, require, values, whole
 from .common import decode, dumps, get, join, loads, parse, raw
 from .errors import envelope
-from .openai_answers import explains
+from .fold import BodyWriter
+from .meaning import BodyMeaning, unreadable
 from .openai_conversation import FAMILY
 from .openai_inputs import count_tokens, read_inputs
 from .openai_usage import read_usage
@@ -147,12 +145,12 @@ class Answer(msgspec.Struct, gc=False):
 _answers = msgspec.json.Decoder(Answer)
 
 
-class EmbeddingsMeaning:
+class EmbeddingsMeaning(BodyMeaning):
     def body(self, data: bytes) -> Sequence[Event]:
         try:
             answer = decode(_answers, data)
         except msgspec.ValidationError:
-            return (Fault(data, malformed=not explains(loads(data))),)
+            return unreadable(data)
         in_order = sorted(enumerate(answer.data), key=lambda one: one[0] if one[1].index is None else one[1].index)
         events: list[Event] = [Begin("", answer.model or "")]
         events.append(Result(Vectors([one.embedding for _, one in in_order])))
@@ -160,46 +158,26 @@ class EmbeddingsMeaning:
             events.append(Spent(read_usage(answer.usage)))
         return [*events, Finish("stop")]
 
-    def event(self, data: bytes, name: str) -> Sequence[Event]:
-        return self.body(data)
 
-    def done(self) -> Sequence[Event]:
-        return ()
-
-
-class EmbeddingsWriter:
-    def __init__(self, request: Request) -> None:
-        self._base64 = get(request.fields, "encoding_format") == "base64"
-        self._model = request.facts.asked
-        self._vectors: Sequence[Sequence[float]] = ()
-        self._usage = Usage()
-        self._raw = b""
-
-    def write(self, frame: Frame, verbatim: bool) -> bytes:
-        self._raw = frame.raw if verbatim else b""
-        for event in frame.events:
-            match event:
-                case Begin(_, model):
-                    self._model = model or self._model
-                case Result(value):
-                    self._vectors = value
-                case Spent(usage):
-                    self._usage = usage
-        return b""
-
-    def fail(self, trouble: Trouble) -> bytes:
-        return dumps(envelope(trouble))
-
+class EmbeddingsWriter(BodyWriter):
     def end(self) -> bytes:
-        tokens = self._usage.prompt
-        if self._raw:
-            return self._raw if not tokens or _tells_prompt(self._raw) else _with_prompt(self._raw, tokens)
+        tokens = self._tokens
+        if not self._raw or not tokens or _tells_prompt(self._raw):
+            return super().end()
+        return _with_prompt(self._raw, tokens)
+
+    def body(self) -> dict[str, Any]:
+        packed = get(self._request.fields, "encoding_format") == "base64"
         data = [
-            {"object": "embedding", "index": at, "embedding": pack(vector) if self._base64 else list(vector)}
-            for at, vector in enumerate(self._vectors)
+            {"object": "embedding", "index": at, "embedding": pack(vector) if packed else list(vector)}
+            for at, vector in enumerate(self._fold.result or ())
         ]
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return dumps({"object": "list", "data": data, "model": self._model, "usage": usage})
+        usage = {"prompt_tokens": self._tokens, "total_tokens": self._tokens}
+        return {"object": "list", "data": data, "model": self._model, "usage": usage}
+
+    @property
+    def _tokens(self) -> int:
+        return self._fold.usage.prompt if self._fold.usage else 0
 
 
 def _tells_prompt(body: bytes) -> bool:

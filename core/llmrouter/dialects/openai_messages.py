@@ -11,6 +11,7 @@ from llmrouter.types import CacheMark, File, Image, Message, Part, Refusal, Text
 from .common import dumps
 from .openai_media import MARKS, cache_marks, read_file, read_sound, written_file
 from .openai_thoughts import NAME, google_signature, read_thinking, read_turn, signed, sourced, written_thoughts
+from .reading import as_object, each, leave, text_of
 from .signatures import untagged
 
 ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
@@ -68,7 +69,7 @@ def _assistant(wire: Mapping[str, Any], place: str, extra: dict[str, Any]) -> It
     yield from read_turn(wire)
     yield from _parts(wire.get("content"), place, extra)
     if refusal := wire.get("refusal"):
-        yield Refusal(_as_text(refusal, f"{place}.refusal"))
+        yield Refusal(text_of(refusal, f"{place}.refusal"))
     for at, call in each(wire.get("tool_calls"), f"{place}.tool_calls"):
         if as_object(call, at).get("type", "function") == "function":
             yield _call(call.get("id"), call.get("function"), at, google_signature(call.get("extra_content")))
@@ -95,7 +96,7 @@ def _part(part: Mapping[str, Any], at: str, extra: dict[str, Any]) -> Iterator[P
     match kind:
         case "text":
             leave(part, ("type", "text", *MARKS), at, extra)
-            said = Text(_as_text(part.get("text"), f"{at}.text"))
+            said = Text(text_of(part.get("text"), f"{at}.text"))
         case "image_url":
             leave(part, ("type", "image_url", *MARKS), at, extra)
             said = _image(part.get("image_url"), f"{at}.image_url")
@@ -104,7 +105,7 @@ def _part(part: Mapping[str, Any], at: str, extra: dict[str, Any]) -> Iterator[P
         case "input_audio":
             said = read_sound(part.get("input_audio"))
         case "refusal":
-            said = Refusal(_as_text(part.get("refusal"), f"{at}.refusal"))
+            said = Refusal(text_of(part.get("refusal"), f"{at}.refusal"))
         case "thinking":
             said = sourced(read_thinking(part))
     if said is None:
@@ -116,8 +117,8 @@ def _part(part: Mapping[str, Any], at: str, extra: dict[str, Any]) -> Iterator[P
 def _image(wire: Any, place: str) -> Image:
     if isinstance(wire, str):
         return Image(wire)
-    url = _as_text(as_object(wire, place).get("url"), f"{place}.url")
-    return Image(url, _as_text(wire.get("detail") or "", f"{place}.detail"))
+    url = text_of(as_object(wire, place).get("url"), f"{place}.url")
+    return Image(url, text_of(wire.get("detail") or "", f"{place}.detail"))
 
 
 def _call(id: Any, function: Any, place: str, signature: str = "") -> ToolCall:
@@ -125,40 +126,13 @@ def _call(id: Any, function: Any, place: str, signature: str = "") -> ToolCall:
     arguments = said.get("arguments")
     if not isinstance(arguments, str):
         arguments = dumps(arguments or {}).decode()
-    name = _as_text(said.get("name"), f"{place}.function.name")
-    return ToolCall(_as_text(id, f"{place}.id"), name, arguments, *untagged(signature, NAME))
+    name = text_of(said.get("name"), f"{place}.function.name")
+    return ToolCall(text_of(id, f"{place}.id"), name, arguments, *untagged(signature, NAME))
 
 
 def _output_id(wire: Mapping[str, Any], place: str) -> str:
     """A `function` message names the function: the calls of that old form have no id but the name."""
-    return _as_text(wire.get("tool_call_id") or wire.get("name"), f"{place}.tool_call_id")
-
-
-def each(wire: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """The members of a list with their places. Raises InvalidRequest for what is no list; null is an empty one."""
-    if wire is not None and not isinstance(wire, list):
-        raise InvalidRequest(f"{place} must be array", param=place, code="invalid_type")
-    return ((f"{place}[{at}]", one) for at, one in enumerate(wire or ()))
-
-
-def as_object(value: Any, place: str) -> Mapping[str, Any]:
-    """Raises InvalidRequest for what is no object."""
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"{place} must be object", param=place, code="invalid_type")
-    return value
-
-
-def leave(wire: Mapping[str, Any], read: Iterable[str], place: str, extra: dict[str, Any]) -> None:
-    """Put what was not read into `extra`."""
-    for name, value in wire.items():
-        if name not in read and value is not None:
-            extra[f"{place}.{name}"] = value
-
-
-def _as_text(value: Any, place: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidRequest(f"{place} must be string", param=place, code="invalid_type")
-    return value
+    return text_of(wire.get("tool_call_id") or wire.get("name"), f"{place}.tool_call_id")
 
 
 # --- written

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from msgspec.structs import replace
-
 from llmrouter.types import (
     Begin,
     Event,
@@ -18,6 +16,7 @@ from llmrouter.types import (
     Text,
     Thought,
     ToolArgs,
+    ToolCall,
     ToolStart,
     Trouble,
     Usage,
@@ -25,7 +24,7 @@ from llmrouter.types import (
 
 from .common import dumps, get
 from .errors import envelope
-from .fold import Fold
+from .fold import BodyWriter, Fold
 from .openai_thoughts import signed, written_piece, written_thoughts
 from .openai_usage import write_usage
 
@@ -164,55 +163,32 @@ class StreamWriter:
         return b"data: " + dumps(chunk) + b"\n\n"
 
 
-class PlainWriter:
-    """One body, returned by `end`. Folding a stream keeps choice 0, and no logprobs."""
+class PlainWriter(BodyWriter):
+    """One body. Folding a stream keeps choice 0, and no logprobs."""
 
     object = "chat.completion"
     prefix = "chatcmpl-"
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self._fold = Fold()
-        self._raw = b""
-        self._source = ""  # the dialect that signatures belong to
-
-    def write(self, frame: Frame, verbatim: bool) -> bytes:
-        if verbatim and not frame.wire.stream:
-            self._raw = frame.raw
-            return b""
-        self._source = frame.wire.dialect
-        for event in frame.events:
-            self._fold.add(event)
-        return b""
-
-    def fail(self, trouble: Trouble) -> bytes:
-        return dumps(envelope(trouble))
-
-    def end(self) -> bytes:
-        if self._raw:
-            return self._raw
-        facts, fold = self._request.facts, self._fold
-        begin = fold.begin or Begin("", "")
+    def body(self) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "id": begin.id or f"{self.prefix}{facts.id}",
+            "id": self._id or f"{self.prefix}{self._facts.id}",
             "object": self.object,
-            "created": int(facts.at),
-            "model": begin.model or facts.asked,
-            "choices": [{"index": 0, "logprobs": None} | self._choice(fold)],
+            "created": int(self._facts.at),
+            "model": self._model,
+            "choices": [{"index": 0, "logprobs": None} | self._choice(self._fold)],
         }
-        return dumps(body | {"usage": write_usage(fold.usage)} if fold.usage else body)
+        return body | {"usage": write_usage(self._fold.usage)} if self._fold.usage else body
 
     def _choice(self, fold: Fold) -> dict[str, Any]:
         refusal, text = fold.refusal or None, fold.text
-        silent = bool(fold.calls or refusal)
-        message: dict[str, Any] = {"role": "assistant", "content": text or (None if silent else "")}
+        parts = fold.parts()
+        calls = [_called(part) for part in parts if isinstance(part, ToolCall)]
+        message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls or refusal else "")}
         message["refusal"] = refusal
-        thoughts = [part for part in fold.parts() if isinstance(part, Thought)]
-        message |= written_thoughts([replace(one, source=one.source or self._source) for one in thoughts])
-        if fold.calls:
-            called = [(start, fold.arguments(id)) for id, (start, _) in fold.calls.items()]
-            message["tool_calls"] = [_called(start, arguments, self._source) for start, arguments in called]
-        reason = "tool_calls" if fold.calls and fold.reason == "stop" else fold.reason
+        message |= written_thoughts([part for part in parts if isinstance(part, Thought)])
+        if calls:
+            message["tool_calls"] = calls
+        reason = "tool_calls" if calls and fold.reason == "stop" else fold.reason
         return {"message": message, "finish_reason": reason}
 
 
@@ -220,6 +196,6 @@ def _choice(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
 
 
-def _called(start: ToolStart, arguments: str, source: str) -> dict[str, Any]:
-    call = {"id": start.id, "type": "function", "function": {"name": start.name, "arguments": arguments}}
-    return signed(call, start.signature, source)
+def _called(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return signed({"id": call.id, "type": "function", "function": function}, call.signature, call.source)

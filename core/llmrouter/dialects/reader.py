@@ -6,13 +6,11 @@ the other way round. An answer that begins with a brace, a bracket, a quote or a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
-
-from llmrouter.types import Event, Fault, Frame, Wire
+from llmrouter.types import Fault, Frame, Wire
 
 from . import sse
 from .common import BOM
+from .meaning import Meaning
 
 END_MARK = b"[DONE]"
 
@@ -20,16 +18,6 @@ _BODY_BEGINS = b'{[<"'
 _UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
 """What a meaning raises for what it cannot read, and for a value of a kind that it did not think of."""
 _SHOWN = 4096  # bytes of an unreadable answer that are kept
-
-
-class Meaning(Protocol):
-    """What the JSON of a dialect means, one per answer. Raises ValueError for what it cannot read."""
-
-    def event(self, data: bytes, name: str) -> Sequence[Event]: ...
-    def body(self, data: bytes) -> Sequence[Event]: ...
-    def done(self) -> Sequence[Event]:
-        """The end mark was seen."""
-        ...
 
 
 class AnswerReader:

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from attrs import frozen
 
-from llmrouter.types import Begin, Event, Fault, Finish, Frame, Request, Result, Spent, Trouble, Usage
+from llmrouter.types import Begin, Event, Finish, Request, Result, Spent, Usage
 
-from .common import decode, dumps, get, loads
-from .errors import envelope
-from .openai_answers import explains
+from .common import decode, get
+from .fold import BodyWriter
+from .meaning import BodyMeaning, unreadable
 from .openai_usage import read_usage
 
 Listed = Literal["results", "data"]
@@ -54,7 +54,7 @@ class Answer(msgspec.Struct, gc=False):
 _answers = msgspec.json.Decoder(Answer)
 
 
-class RerankMeaning:
+class RerankMeaning(BodyMeaning):
     def body(self, data: bytes) -> Sequence[Event]:
         try:
             answer = decode(_answers, data)
@@ -63,17 +63,11 @@ class RerankMeaning:
         listed: Listed = "data" if answer.results is None else "results"
         hits = answer.results if answer.data is None else answer.data
         if hits is None:
-            return (Fault(data, malformed=not explains(loads(data))),)
+            return unreadable(data)
         events: list[Event] = [Begin(str(answer.id or ""), str(answer.model or "")), Result(Hits(listed, hits))]
         if usage := read_spent(answer):
             events.append(Spent(usage))
         return [*events, Finish("stop")]
-
-    def event(self, data: bytes, name: str) -> Sequence[Event]:
-        return self.body(data)
-
-    def done(self) -> Sequence[Event]:
-        return ()
 
 
 def read_spent(answer: Answer) -> Usage | None:
@@ -90,53 +84,44 @@ def _count(value: Any) -> int:
     return int(value) if isinstance(value, int | float) and value > 0 else 0
 
 
-class RerankWriter:
+class RerankWriter(BodyWriter):
     """`documents` gives the client's own, for upstreams that do not return what was wanted back."""
 
     def __init__(self, request: Request, documents: Callable[[], Sequence[str]]) -> None:
+        super().__init__(request)
         said = request.fields
         self._listed: Listed = "data" if VOYAGES & said.keys() and "top_n" not in said else "results"
         self._wants_documents = get(said, "return_documents") is True
         self._documents = documents
-        self._begin = Begin(request.facts.id, request.facts.asked)
-        self._found = Hits("results", ())
-        self._usage = Usage()
-        self._raw = b""
-
-    def write(self, frame: Frame, verbatim: bool) -> bytes:
-        self._raw = frame.raw if verbatim else b""
-        for event in frame.events:
-            match event:
-                case Begin(id, model):
-                    self._begin = Begin(id or self._begin.id, model or self._begin.model)
-                case Result(value):
-                    self._found = value
-                case Spent(usage):
-                    self._usage = usage
-        return b""
-
-    def fail(self, trouble: Trouble) -> bytes:
-        return dumps(envelope(trouble))
 
     def end(self) -> bytes:
-        if self._raw and self._found.listed == self._listed and not self._lacks_documents():
-            return self._raw
+        if self._found.listed != self._listed or self._lacks_documents():
+            self._raw = b""
+        return super().end()
+
+    def body(self) -> Mapping[str, Any]:
         said = self._as_data() if self._listed == "data" else self._as_results()
-        return dumps({"model": self._begin.model, **said})
+        return {"model": self._model, **said}
+
+    @property
+    def _found(self) -> Hits:
+        return self._fold.result or Hits("results", ())
 
     def _lacks_documents(self) -> bool:
         return self._wants_documents and any(hit.text is None for hit in self._found.hits)
 
     def _as_data(self) -> Mapping[str, Any]:
-        usage = {"total_tokens": self._usage.prompt}
-        return {"object": "list", "data": self._hits(lambda text: text), "usage": usage}
+        usage = self._fold.usage or Usage()
+        hits = self._hits(lambda text: text)
+        return {"object": "list", "data": hits, "usage": {"total_tokens": usage.prompt}}
 
     def _as_results(self) -> Mapping[str, Any]:
+        usage = self._fold.usage or Usage()
         hits = self._hits(lambda text: {"text": text})
-        if self._usage.searches:
-            billed = {"billed_units": {"search_units": self._usage.searches}}
-            return {"id": self._begin.id, "results": hits, "meta": billed}
-        return {"id": self._begin.id, "results": hits, "usage": {"total_tokens": self._usage.prompt}}
+        answer = {"id": self._id or self._facts.id, "results": hits}
+        if usage.searches:
+            return answer | {"meta": {"billed_units": {"search_units": usage.searches}}}
+        return answer | {"usage": {"total_tokens": usage.prompt}}
 
     def _hits(self, shown: Callable[[str], Any]) -> list[Mapping[str, Any]]:
         own = self._documents() if self._lacks_documents() else ()

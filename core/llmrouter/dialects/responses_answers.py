@@ -15,7 +15,7 @@ import msgspec
 from llmrouter.types import Begin, Event, Fault, Finish, Refusal, Spent, Text, Thought, ToolArgs, ToolStart
 
 from .common import decode, dumps, loads
-from .openai_answers import explains
+from .meaning import explains
 from .responses_tools import called
 from .responses_usage import read_usage
 

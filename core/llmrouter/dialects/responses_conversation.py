@@ -31,7 +31,7 @@ from llmrouter.types import Conversation, Encoded, Fields, Message, Text
 
 from .common import get, raw
 from .hints import FIELD
-from .openai_messages import as_object
+from .reading import as_object
 from .responses_fitting import fit
 from .responses_input import write_input
 from .responses_items import read_items

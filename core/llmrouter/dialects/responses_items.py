@@ -13,7 +13,8 @@ from llmrouter.errors import InvalidRequest
 from llmrouter.types import CacheMark, File, Image, Message, Part, Refusal, Text, ToolCall, ToolOutput
 
 from .common import dumps
-from .openai_messages import ROLES, as_object, each, leave
+from .openai_messages import ROLES
+from .reading import as_object, each, leave
 from .responses_thoughts import Seal, read_thought, seal_of
 from .responses_tools import Tools, called, read_tools, wrapped
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from llmrouter.types import Fields
 
 from .common import get, loads
-from .openai_messages import as_object, each
+from .reading import as_object, each
 
 INPUT = "input"
 """The argument of a custom tool."""
