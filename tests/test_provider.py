@@ -506,6 +506,14 @@ def test_secrets_are_not_shown() -> None:
     assert repr(provider) == "<Acme acme>"
 
 
+def test_a_secret_is_kept_though_a_blank_stood_beside_it() -> None:
+    account = AccountSettings(id="acme", api_key=Secret(f" {KEY}\n"))
+    provider = acme(lambda request: Response(200), account)
+    failure = provider.judge(401, {}, f"no such key: {KEY}".encode()).failure
+    assert failure is not None
+    assert KEY not in failure.message
+
+
 def test_a_look_up_gives_json() -> None:
     async def main() -> Any:
         return await acme(lambda request: Response(200, json=[request.method, request.url.path])).fetch(

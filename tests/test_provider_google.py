@@ -164,6 +164,8 @@ def test_a_model_that_failed_is_degraded() -> None:
 def test_no_secret_is_repeated() -> None:
     failure = failed(403, body(403, f"bad key {KEY}", KEY, reason(KEY)))
     assert KEY not in repr(failure)
+    ended = {"candidates": [{"finishReason": "MALFORMED_RESPONSE", "finishMessage": f"key {KEY}"}]}
+    assert KEY not in repr(failed(200, json.dumps(ended).encode()))
 
 
 DATA = """

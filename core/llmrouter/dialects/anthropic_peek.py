@@ -9,7 +9,7 @@ import msgspec
 from llmrouter.types import Fields
 
 from .checks import kind
-from .common import decode, loads
+from .common import loads
 from .openai_peek import BYTES_PER_TOKEN, MEDIA_TOKENS, Seen, typed
 
 _MEDIA = {"image": "vision", "document": "files"}
@@ -19,12 +19,12 @@ _NULL = msgspec.Raw(b"null")
 
 
 class Source(msgspec.Struct, gc=False):
-    type: Any = ""
+    type: str | None = ""
     data: msgspec.Raw = _NULL
 
 
 class Block(msgspec.Struct, gc=False):
-    type: Any = ""
+    type: str | None = ""
     source: msgspec.Raw = _NULL
     content: msgspec.Raw = _NULL  # of the output of a tool, and of some documents
 
@@ -56,23 +56,23 @@ class Peek:
             return []
         blocks = typed(_blocks, place, content)
         for block in blocks:
-            if block.type in _MEDIA:
-                self._medium(block)
+            if need := _MEDIA.get(block.type or ""):
+                self._medium(block, need, place)
             elif block.type == "container_upload":
                 self.needs.add("vendor_files")
             elif block.type == "tool_result":
                 self.blocks(block.content, place)
         return blocks
 
-    def _medium(self, block: Block) -> None:
-        source = decode(_source, block.source) if kind(block.source) == "object" else Source()
+    def _medium(self, block: Block, need: str, place: str) -> None:
+        source = typed(_source, place, block.source) if kind(block.source) == "object" else Source()
         if source.type == "text":
             return  # it is read as text everywhere
-        self.needs.add(_MEDIA[block.type])
+        self.needs.add(need)
         self.media += 1
         self.size -= len(source.data)
-        if source.type in _ELSEWHERE:
-            self.needs.add(_ELSEWHERE[source.type])
+        if elsewhere := _ELSEWHERE.get(source.type or ""):
+            self.needs.add(elsewhere)
 
 
 def peek(fields: Fields) -> Seen:

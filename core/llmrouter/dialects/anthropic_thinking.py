@@ -107,12 +107,14 @@ def _budget_for(fields: Fields, effort: Any) -> int | None:
     """None where a budget would be an error."""
     if is_forced(get(fields, "tool_choice")) or lacks_thoughts(fields):
         return None
-    return fitted_budget(BUDGETS.get(effort or _USUAL, BUDGETS[_USUAL]), get(fields, "max_tokens"))
+    word = effort if effort in EFFORTS else _USUAL
+    return fitted_budget(BUDGETS[word], get(fields, "max_tokens"))
 
 
 def _effort_for(thinking: Mapping[str, Any]) -> str | None:
     """None for a large budget: a model takes that much when it is told nothing."""
-    effort = effort_of({"thinking_budget": thinking.get("budget_tokens") or 0})
+    budget = thinking.get("budget_tokens")
+    effort = effort_of({"thinking_budget": budget if isinstance(budget, int) else 0})
     return effort if effort in ("low", "medium") else None
 
 

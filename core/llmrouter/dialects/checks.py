@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import NoneType
 from typing import Any
@@ -32,6 +33,7 @@ _BY_FIRST_BYTE: Mapping[int, str] = {
     ord("f"): "boolean",
     ord("n"): "null",
 }
+_BLANK = re.compile(rb'""|\[\s*\]')
 
 
 def kind(value: msgspec.Raw) -> str:
@@ -61,7 +63,7 @@ def require(fields: Fields, name: str, *kinds: str) -> None:
     if name not in fields or (found := kind(fields[name])) == "null":
         raise InvalidRequest(f"{name} is missing", param=name, code="missing_required_parameter")
     _check(name, found, kinds)
-    if len(fields[name]) < 8 and get(fields, name) in ("", []):
+    if _BLANK.fullmatch(fields[name]):
         raise InvalidRequest(f"{name} is empty", param=name)
 
 

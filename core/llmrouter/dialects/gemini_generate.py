@@ -137,7 +137,8 @@ def _needs(config: Mapping[str, Any]) -> set[str]:
         needs.add("n")
     if config.get("responseLogprobs"):
         needs.add("logprobs")
-    if "AUDIO" in (config.get("responseModalities") or ()):
+    modalities = config.get("responseModalities")
+    if isinstance(modalities, list) and "AUDIO" in modalities:
         needs.add("audio_out")
     if config.get("responseSchema") is not None or config.get("responseJsonSchema") is not None:
         needs.add("json_schema")

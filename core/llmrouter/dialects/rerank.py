@@ -119,9 +119,9 @@ def read_documents(fields: Fields) -> tuple[str, ...]:
     """The text of every document; of one that has no `text`, all of it as JSON. Raises InvalidRequest."""
     try:
         found = decode(_documents, fields["documents"])
+        return tuple([one if isinstance(one, str) else _text(one) for one in found])
     except ValueError as error:
         raise InvalidRequest(f"documents: {error}", param="documents", code="invalid_type") from None
-    return tuple([one if isinstance(one, str) else _text(one) for one in found])
 
 
 def count_tokens(query: str, documents: tuple[str, ...]) -> int:

@@ -69,7 +69,7 @@ class Beginning(NamedTuple):
 
 
 class HTTPProvider:
-    """Base of providers over HTTP. Override `url`, `headers`, `passed`, `bend`, `judge`, or hand in what is data.
+    """Base of providers over HTTP. Override `url`, `headers`, `passed`, `bend`, `hint`, `judge`, or hand in what is data.
 
     `paths` are by dialect ("openai.chat": "/chat/completions"), or by dialect and operation
     ("anthropic.messages/count") where one has a path of its own, and follow `base_url`. `rules` read errors
@@ -95,7 +95,7 @@ class HTTPProvider:
         self._direct = self._transport if isinstance(self._transport, AiohttpTransport) else None
         self._beginnings: dict[tuple[str, int, str], Beginning] = {}
         self._urls = {dialect: URL(base_url + path) for dialect, path in paths.items()}
-        self._secrets = tuple(one.api_key.reveal() for one in settings.accounts if one.api_key)
+        self._secrets = tuple(one.api_key.reveal().strip() for one in settings.accounts if one.api_key)
         self._prepared = {one.id: self._prepare(self.headers(one)) for one in settings.accounts}
         self._prepared[NOBODY] = self._prepare({})
 
@@ -121,6 +121,10 @@ class HTTPProvider:
         """The fields as this vendor wants them; may not change those of the call."""
         return call.fields
 
+    def secrets(self) -> tuple[str, ...]:
+        """What no message may repeat."""
+        return self._secrets
+
     def hint(self, headers: Mapping[str, str], message: str, now: float) -> float | None:
         """When to come back, in seconds of the clock, if the answer says so."""
         return retry_at(headers, message, now, self.family)
@@ -131,7 +135,7 @@ class HTTPProvider:
         seen = sightings(headers, self.family, now) if self.family else ()
         if status < 300 and not body:
             return Verdict(None, seen)
-        said = _redirect(headers) if 300 <= status < 400 else read_error(body, self._secrets)
+        said = _redirect(headers) if 300 <= status < 400 else read_error(body, self.secrets())
         hint = self.hint(headers, said.message, now)
         return Verdict(classify(status, said, self.rules, now=now, retry_at=hint), seen)
 
@@ -227,7 +231,7 @@ def _redirect(headers: Mapping[str, str]) -> Said:
 
 
 async def _whole(reply: HTTPReply) -> bytes:
-    body = b""
+    body = bytearray()
     try:
         async for chunk in reply.chunks():
             body += chunk
@@ -235,4 +239,4 @@ async def _whole(reply: HTTPReply) -> bytes:
                 raise LLMRouterError(f"an answer of more than {MOST_READ} bytes")
     finally:
         reply.close()
-    return body
+    return bytes(body)

@@ -50,10 +50,6 @@ class GoogleProvider(HTTPProvider):
             return super().judge(status, headers, body)
         return google_verdict(status, headers, body, self.clock(), self.secrets())
 
-    def secrets(self) -> tuple[str, ...]:
-        """What no message may repeat."""
-        return self._secrets
-
 
 def _quoted(model: str) -> str:
     """A model's id as a part of a path, which says `models/` itself."""

@@ -94,7 +94,7 @@ def google_verdict(
     if found is None:
         said = read_error(body, secrets)
         return Verdict(
-            _unfinished(body) or classify(status, said, RULES, now=now, retry_at=_hint(headers, said, now))
+            _unfinished(body, secrets) or classify(status, said, RULES, now=now, retry_at=_hint(headers, said, now))
         )
     if status < 400 and 400 <= found.code < 600:
         status = found.code
@@ -178,7 +178,7 @@ class _Unfinished(msgspec.Struct, gc=False):
     candidates: list[_Ended] = []
 
 
-def _unfinished(body: bytes) -> Failure | None:
+def _unfinished(body: bytes, secrets: Sequence[str]) -> Failure | None:
     """An answer that its model failed to give: no error, and nothing said."""
     try:
         found: Any = msgspec.json.decode(body, type=_Unfinished)
@@ -188,4 +188,9 @@ def _unfinished(body: bytes) -> Failure | None:
         return None
     ended = found.candidates[0]
     message = f"the model ended with {ended.finishReason or 'nothing'}. {ended.finishMessage}".strip()
-    return Failure(kind="degraded", scope="endpoint", message=message[:MESSAGE], code=ended.finishReason[:NAME])
+    return Failure(
+        kind="degraded",
+        scope="endpoint",
+        message=redacted(message, secrets)[:MESSAGE],
+        code=ended.finishReason[:NAME],
+    )

@@ -9,7 +9,7 @@ import pytest
 from llmrouter_provider_anthropic import build, llmrouter_register_providers
 from llmrouter_provider_anthropic.config import AnthropicSettings, endpoints, suggest
 from llmrouter_provider_anthropic.profile import load, names
-from llmrouter_provider_anthropic.provider import AnthropicProvider
+from llmrouter_provider_anthropic.provider import MOST_PAGES, AnthropicProvider
 
 from llmrouter.plugins import Plugins
 from llmrouter.protocols import ListsModels, Reply
@@ -255,7 +255,12 @@ def test_what_need_not_be_bent_stays_byte_for_byte() -> None:
 
 @pytest.mark.parametrize(
     ("most", "thinking", "length"),
-    [(None, None, 8192), (777, None, 777), (None, {"type": "enabled", "budget_tokens": 2000}, 10_192)],
+    [
+        (None, None, 8192),
+        (777, None, 777),
+        (None, {"type": "enabled", "budget_tokens": 2000}, 10_192),
+        (None, {"type": "enabled", "budget_tokens": "many"}, 8192),  # the vendor will complain
+    ],
 )
 def test_an_answer_has_a_length_though_nobody_says_it(most: int | None, thinking: Any, length: int) -> None:
     config = settings(models={"m": ModelSettings(max_output=most)})
@@ -331,7 +336,13 @@ def test_a_list_is_read_page_by_page_with_what_it_says_of_models() -> None:
     assert asked == ["http://up.example/v1/models?limit=1000", "http://up.example/v1/models?limit=1000&after_id=a"]
 
 
-def test_a_list_that_never_ends_is_left() -> None:
+def test_a_list_that_never_ends_is_left_after_some_pages() -> None:
+    pages = [{"data": [{"id": f"m{at}"}], "has_more": True, "last_id": f"m{at}"} for at in range(MOST_PAGES + 5)]
+    found, asked = listed(settings("anthropic"), *pages)
+    assert len(found) == len(asked) == MOST_PAGES
+
+
+def test_a_list_that_repeats_itself_is_left() -> None:
     page = {"data": [{"id": "a"}], "has_more": True, "last_id": "a"}
     found, asked = listed(settings("anthropic"), page, page, page)
     assert len(asked) == 2

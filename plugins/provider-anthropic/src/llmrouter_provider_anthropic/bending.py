@@ -18,7 +18,8 @@ def lengthened(fields: Fields, most: int | None) -> Fields:
         return fields
     thinking = get(fields, "thinking")
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
-    return fields | {"max_tokens": raw(most or MAX_TOKENS + (budget or 0))}
+    thought = budget if isinstance(budget, int) else 0  # of what is no number the vendor will complain
+    return fields | {"max_tokens": raw(most or MAX_TOKENS + thought)}
 
 
 def without_sampling(fields: Fields) -> Fields:

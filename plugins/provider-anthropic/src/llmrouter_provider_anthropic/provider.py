@@ -20,6 +20,7 @@ FIRST_VERSION = "2023-06-01"
 """Later versions of the API take no sampling."""
 BETAS = "anthropic-beta"
 PAGE = 1000  # models of one page of a list
+MOST_PAGES = 20
 _CAPABILITIES = {"image_input": "vision", "pdf_input": "files", "structured_outputs": "json_schema"}
 
 
@@ -78,14 +79,15 @@ class AnthropicProvider(HTTPProvider):
             return []
         found: list[Endpoint] = []
         after = ""
-        while True:
+        for _ in range(MOST_PAGES):
             said = await self.fetch(f"{path}?limit={PAGE}{after}", account)
             listed = said.get("data") if isinstance(said, Mapping) else None
             found += [self._listed(one) for one in listed or () if isinstance(one, Mapping) and one.get("id")]
             last = said.get("last_id") if isinstance(said, Mapping) and said.get("has_more") else None
             if not last or after == f"&after_id={last}":
-                return found
+                break
             after = f"&after_id={last}"
+        return found
 
     def _listed(self, one: Mapping[str, Any]) -> Endpoint:
         """What the list says of a model is newer than what the profile knows."""
