@@ -42,8 +42,8 @@ def test_the_field_at_fault_is_named(dialect: str, body: bytes, param: str) -> N
 
 
 def test_modalities_that_are_no_list_ask_for_no_sound() -> None:
-    body = {"model": "m", "contents": [], "generationConfig": {"responseModalities": True}}
-    body["contents"] = [{"parts": [{"text": "Hi"}]}]
+    contents = [{"parts": [{"text": "Hi"}]}]
+    body = {"model": "m", "contents": contents, "generationConfig": {"responseModalities": True}}
     facts = DIALECTS["gemini.generate"].facts("chat", parse(dumps(body)), {})
     assert "audio_out" not in facts.needs
 
