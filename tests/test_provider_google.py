@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from llmrouter.provider import Catalogue
+from llmrouter.provider import Catalogue, read_yaml
 from llmrouter.provider.google_errors import google_verdict
 from llmrouter.types import Failure, Verdict
 
@@ -182,7 +182,7 @@ SIGNED = frozenset({"gemini.generate"})
 
 
 def test_a_catalogue_is_data() -> None:
-    found = Catalogue.read(DATA)
+    found = Catalogue.of(read_yaml(DATA))
     card = found.card("big-1")
     assert (card.window, card.quality, card.keeps, found.card("vec-1").keeps) == (10, 0.9, SIGNED, frozenset())
     assert (found.card("other").keeps, found.card("other").price) == (SIGNED, None)

@@ -1,4 +1,4 @@
-"""For authors of providers that speak HTTP: the base class, readers of what upstreams say, httpx's types.
+"""For authors of providers that speak HTTP: the base class, readers of data files and of upstreams, httpx's types.
 
 class Acme(HTTPProvider):
     def headers(self, account):
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmrouter.settings import AccountSettings, ModelSettings, ProviderSettings, Secret
 
-from .endpoints import accounts_of, base_url_of, card_of
+from .described import ModelData, check_profile, names_in, price_of, read_data, read_yaml, rules_of, words_of
+from .endpoints import accounts_of, base_url_of, card_of, endpoints_of, require_keys
 from .google_models import Catalogue
 from .limits import FAMILIES, LimitHeaders, moment, retry_at, sightings
 from .refusals import SCOPES, ErrorRule, Said, classify, read_error, redacted
@@ -52,6 +53,7 @@ __all__ = [
     "Headers",
     "LimitHeaders",
     "MockTransport",
+    "ModelData",
     "ModelSettings",
     "ProviderSettings",
     "Request",
@@ -61,12 +63,21 @@ __all__ = [
     "accounts_of",
     "base_url_of",
     "card_of",
+    "check_profile",
     "classify",
+    "endpoints_of",
     "moment",
+    "names_in",
+    "price_of",
+    "read_data",
     "read_error",
+    "read_yaml",
     "redacted",
+    "require_keys",
     "retry_at",
+    "rules_of",
     "sightings",
+    "words_of",
 ]
 
 

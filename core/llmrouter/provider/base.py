@@ -69,7 +69,7 @@ class Beginning(NamedTuple):
 
 
 class HTTPProvider:
-    """Base of providers over HTTP. Override `url`, `headers`, `passed`, `bend`, `hint`, `judge`, or hand in data.
+    """Base of providers over HTTP. Override what is not as usual, or hand it in as data.
 
     `paths` are by dialect ("openai.chat": "/chat/completions"), or by dialect and operation
     ("anthropic.messages/count") where one has a path of its own, and follow `base_url`. `rules` read errors

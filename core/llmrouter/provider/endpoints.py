@@ -1,14 +1,15 @@
-"""From settings to endpoints: accounts, cards, and the address of an upstream."""
+"""From settings to endpoints: accounts, keys, cards, and the address of an upstream."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
 from attrs import evolve
 
 from llmrouter.settings import ModelSettings, ProviderSettings
-from llmrouter.types import Account, Card
+from llmrouter.types import ANY_MODEL, Account, Card, Endpoint, Op
 
 _VERSION = re.compile(r"v\d+(?:(?:alpha|beta)\d*)?")
 _OPERATIONS = re.compile(r"/(?:chat/completions|completions|embeddings|responses|messages|models)$")
@@ -39,6 +40,41 @@ def card_of(known: Card, said: ModelSettings | None) -> Card:
         price=said.price or known.price,
         quality=known.quality if said.quality is None else said.quality,
     )
+
+
+def endpoints_of(
+    settings: ProviderSettings,
+    described: Iterable[str],
+    *,
+    dialects: Callable[[str], tuple[str, ...]],
+    card: Callable[[str], Card],
+    ops: frozenset[Op] | None = None,
+) -> Sequence[Endpoint]:
+    """The models that are described, those of the configuration, and one endpoint for every other id.
+
+    `dialects` and `card` say what is spoken for a model and what is known of it; `ops` is as in `Endpoint`.
+    """
+    accounts = accounts_of(settings)
+    if not accounts:
+        return []
+    return [
+        Endpoint(
+            provider=settings.name,
+            model=model,
+            dialects=dialects(model),
+            accounts=accounts,
+            card=card_of(card(model), settings.models.get(model)),
+            ops=ops,
+        )
+        for model in dict.fromkeys([*described, *settings.models, ANY_MODEL])
+    ]
+
+
+def require_keys(settings: ProviderSettings, who: str) -> None:
+    """Raises ValueError, naming the accounts, where one that may be called has no key."""
+    missing = [one.id for one in settings.accounts if one.enabled and not one.api_key]
+    if missing and settings.enabled:
+        raise ValueError(f"{who} needs a key: set `api_key` ({', '.join(missing)})")
 
 
 def base_url_of(text: str, version: str | None = "v1") -> str:

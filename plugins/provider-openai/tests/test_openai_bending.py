@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from llmrouter_provider_openai.bending import asking_for_reasoning, bent, counted, touched
-from llmrouter_provider_openai.profile import Bend, load, read
+from llmrouter_provider_openai.profile import Bend, load
 
+from llmrouter.provider import read_data
 from llmrouter.types import Fields, Op
 
 EVERYTHING = Bend(
@@ -49,7 +50,7 @@ def test_a_field_that_was_sent_under_both_names_stays_as_it_is() -> None:
 
 
 def test_a_body_that_no_bend_touches_is_not_opened() -> None:
-    strange = frozenset(read("foreign.yaml"))
+    strange = frozenset(read_data("llmrouter_provider_openai", "foreign.yaml"))
     assert touched(load("openai").request) == {"top_k"} | strange
     assert not strange & load("vllm").request.drop, "who does not mind is sent everything"
     assert touched(Bend(drop=["x"], roles={"a": "b"}, tool_choice={"c": None})) == {

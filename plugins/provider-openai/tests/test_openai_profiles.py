@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from llmrouter_provider_openai.config import OpenAISettings, endpoints, suggest
-from llmrouter_provider_openai.profile import complaints, load, names, read
+from llmrouter_provider_openai.profile import complaints, load, names
 
-from llmrouter.provider import FAMILIES, AccountSettings, ModelSettings, Secret, base_url_of
+from llmrouter.provider import FAMILIES, AccountSettings, ModelSettings, Secret, base_url_of, read_data
 from llmrouter.types import ANY_MODEL, Price
 
 KEY = Secret("topsecret-0123456789")
@@ -24,15 +24,17 @@ def settings(profile: str = "openai", **how: Any) -> OpenAISettings:
 
 @profiles
 def test_every_profile_fits_the_schema(name: str) -> None:
-    assert complaints(read(f"profiles/{name}.yaml")) == []
+    assert complaints(read_data("llmrouter_provider_openai", f"profiles/{name}.yaml")) == []
 
 
 def test_the_errors_of_the_family_fit_the_schema_too() -> None:
-    assert complaints({"about": "the family", "errors": read("errors.yaml")}) == []
+    assert (
+        complaints({"about": "the family", "errors": read_data("llmrouter_provider_openai", "errors.yaml")}) == []
+    )
 
 
 def test_the_schema_is_a_schema_and_describes_every_key() -> None:
-    schema = read("profile.schema.json")
+    schema = read_data("llmrouter_provider_openai", "profile.schema.json")
     Draft202012Validator.check_schema(schema)
     keys = {**schema["properties"], **schema["$defs"]["bend"]["properties"]}
     assert all(key.get("description") for key in keys.values())

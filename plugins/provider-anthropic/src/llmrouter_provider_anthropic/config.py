@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 from attrs import field, frozen
 
-from llmrouter.provider import ProviderSettings, accounts_of, base_url_of, card_of
-from llmrouter.types import ANY_MODEL, Endpoint
+from llmrouter.provider import ProviderSettings, base_url_of, endpoints_of, read_data, require_keys
+from llmrouter.types import Endpoint
 
-from .profile import DIALECT, Auth, Profile, load, names, read
+from .profile import DIALECT, Auth, Profile, load, names
 
 
 @frozen(kw_only=True)
@@ -31,9 +29,8 @@ class AnthropicSettings(ProviderSettings):
         if address is None:
             raise ValueError(f"the profile {self.profile!r} has no address of its own: set `base_url`")
         base_url_of(address)
-        missing = [one.id for one in self.accounts if one.enabled and not one.api_key]
-        if missing and self.enabled and not profile.keyless:
-            raise ValueError(f"the profile {self.profile!r} needs a key: set `api_key` ({', '.join(missing)})")
+        if not profile.keyless:
+            require_keys(self, f"the profile {self.profile!r}")
 
     def loaded(self) -> Profile:
         """The profile, read anew: nothing is kept between configurations."""
@@ -46,35 +43,24 @@ class AnthropicSettings(ProviderSettings):
 
 def schema() -> Mapping[str, Any]:
     """The keys of an entry, as JSON Schema."""
-    text = resources.files(__package__).joinpath("schema.json").read_text("utf-8")
-    fragment: Mapping[str, Any] = json.loads(text)
+    fragment: Mapping[str, Any] = read_data(__package__, "schema.json")
     return fragment
 
 
 def endpoints(config: ProviderSettings) -> Sequence[Endpoint]:
     """The models of the profile and of the configuration, and one endpoint for every other id."""
     assert isinstance(config, AnthropicSettings)
-    profile, accounts = config.loaded(), accounts_of(config)
-    if not accounts:
-        return []
-    return [
-        Endpoint(
-            provider=config.name,
-            model=model,
-            dialects=(DIALECT,),
-            accounts=accounts,
-            card=card_of(profile.card(model), config.models.get(model)),
-            ops=profile.ops,
-        )
-        for model in dict.fromkeys([*profile.models, *config.models, ANY_MODEL])
-    ]
+    profile = config.loaded()
+    return endpoints_of(
+        config, profile.models, dialects=lambda model: (DIALECT,), card=profile.card, ops=profile.ops
+    )
 
 
 def suggest(environ: Mapping[str, str]) -> Mapping[str, Any]:
     """An entry for every profile whose key stands in the environment."""
     found = {}
     for name in names():
-        profile = read(f"profiles/{name}.yaml")
+        profile = read_data(__package__, f"profiles/{name}.yaml")
         if key := next((one for one in profile.get("env", ()) if environ.get(one)), None):
             found[name] = {"plugin": "anthropic", "profile": name, "api_key": f"${{{key}}}"}
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmrouter import BuildContext, ProviderType, hookimpl
 
-from .config import GeminiSettings, data, endpoints, presets, suggest
+from .config import GeminiSettings, endpoints, presets, schema, suggest
 
 if TYPE_CHECKING:
     from .provider import GeminiProvider
@@ -25,7 +25,7 @@ def llmrouter_register_providers() -> Iterable[ProviderType]:
         ProviderType(
             name="gemini",
             config=GeminiSettings,
-            schema=data("schema.json"),
+            schema=schema(),
             build=build,
             endpoints=endpoints,
             limits=presets(),

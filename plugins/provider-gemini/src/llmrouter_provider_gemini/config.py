@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 from attrs import frozen
 
-from llmrouter.provider import Catalogue, ProviderSettings, base_url_of
+from llmrouter.provider import Catalogue, ProviderSettings, base_url_of, read_data, require_keys
 from llmrouter.types import Endpoint
 
 BASE_URL = "https://generativelanguage.googleapis.com"
@@ -25,27 +23,26 @@ class GeminiSettings(ProviderSettings):
 
     def __attrs_post_init__(self) -> None:
         self.address()
-        missing = [one.id for one in self.accounts if one.enabled and not one.api_key]
-        if missing and self.enabled:
-            raise ValueError(f"Gemini needs a key: set `api_key` ({', '.join(missing)})")
+        require_keys(self, "Gemini")
 
     def address(self) -> str:
         """Scheme, host and prefix of the upstream, with its version."""
         return base_url_of(self.base_url or BASE_URL, VERSION)
 
 
-def data(name: str) -> Any:
-    """A data file of this package."""
-    return json.loads(resources.files(__package__).joinpath(name).read_text("utf-8"))
+def schema() -> Mapping[str, Any]:
+    """The keys of an entry, as JSON Schema."""
+    fragment: Mapping[str, Any] = read_data(__package__, "schema.json")
+    return fragment
 
 
 def presets() -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    found: Mapping[str, Any] = data("limits.json")["presets"]
+    found: Mapping[str, Any] = read_data(__package__, "limits.json")["presets"]
     return {name: preset["limits"] for name, preset in found.items()}
 
 
 def catalogue() -> Catalogue:
-    return Catalogue.read(resources.files(__package__).joinpath("models.yaml").read_text("utf-8"))
+    return Catalogue.read(__package__)
 
 
 def endpoints(config: ProviderSettings) -> Sequence[Endpoint]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 from attrs import evolve, frozen
 
-from llmrouter.provider import ProviderSettings, accounts_of, base_url_of, card_of
+from llmrouter.provider import ProviderSettings, accounts_of, base_url_of, card_of, read_data
 from llmrouter.types import ANY_MODEL, Card, Endpoint
 
 from .dialect import NAME
@@ -44,8 +42,7 @@ class OllamaSettings(ProviderSettings):
 
 def schema() -> Mapping[str, Any]:
     """The keys of an entry, as JSON Schema."""
-    text = resources.files(__package__).joinpath("schema.json").read_text("utf-8")
-    fragment: Mapping[str, Any] = json.loads(text)
+    fragment: Mapping[str, Any] = read_data(__package__, "schema.json")
     return fragment
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 from attrs import field, frozen
 
-from llmrouter.provider import ProviderSettings, accounts_of, base_url_of, card_of
-from llmrouter.types import ANY_MODEL, Endpoint, Op
+from llmrouter.provider import ProviderSettings, base_url_of, endpoints_of, read_data, require_keys
+from llmrouter.types import Endpoint, Op
 
-from .profile import Profile, load, names, read
+from .profile import Profile, load, names
 
 ALL_BUT_COUNT: frozenset[Op] = frozenset({"chat", "embed", "rerank"})
 
@@ -30,9 +28,8 @@ class OpenAISettings(ProviderSettings):
         if address is None:
             raise ValueError(f"the profile {self.profile!r} has no address of its own: set `base_url`")
         base_url_of(address)
-        missing = [one.id for one in self.accounts if one.enabled and not one.api_key]
-        if missing and self.enabled and not profile.keyless:
-            raise ValueError(f"the profile {self.profile!r} needs a key: set `api_key` ({', '.join(missing)})")
+        if not profile.keyless:
+            require_keys(self, f"the profile {self.profile!r}")
 
     def loaded(self) -> Profile:
         """The profile; one from a file is read anew, for it may have changed between configurations."""
@@ -46,35 +43,23 @@ class OpenAISettings(ProviderSettings):
 
 def schema() -> Mapping[str, Any]:
     """The keys of an entry, as JSON Schema."""
-    text = resources.files(__package__).joinpath("schema.json").read_text("utf-8")
-    fragment: Mapping[str, Any] = json.loads(text)
+    fragment: Mapping[str, Any] = read_data(__package__, "schema.json")
     return fragment
 
 
 def endpoints(config: ProviderSettings) -> Sequence[Endpoint]:
     """The models of the profile and of the configuration, and one endpoint for every other id."""
     assert isinstance(config, OpenAISettings)
-    profile, accounts = config.loaded(), accounts_of(config)
-    if not accounts:
-        return []
-    return [
-        Endpoint(
-            provider=config.name,
-            model=model,
-            dialects=profile.dialects_of(model),
-            accounts=accounts,
-            card=card_of(profile.card(model), config.models.get(model)),
-            ops=None if profile.counts else ALL_BUT_COUNT,
-        )
-        for model in dict.fromkeys([*profile.models, *config.models, ANY_MODEL])
-    ]
+    profile = config.loaded()
+    ops = None if profile.counts else ALL_BUT_COUNT
+    return endpoints_of(config, profile.models, dialects=profile.dialects_of, card=profile.card, ops=ops)
 
 
 def suggest(environ: Mapping[str, str]) -> Mapping[str, Any]:
     """An entry for every profile whose key stands in the environment, or whose address where it needs no key."""
     found = {}
     for name in names():
-        profile = read(f"profiles/{name}.yaml")
+        profile = read_data(__package__, f"profiles/{name}.yaml")
         said = _said(environ, profile.get("env", ()), profile.get("base_url_env"), profile.get("keyless", False))
         if said:
             found[name] = {"plugin": "openai", "profile": name, **said}

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-from llmrouter.provider import ErrorRule
-from llmrouter.types import Card, Price
+from llmrouter.provider import (
+    ErrorRule,
+    ModelData,
+    check_profile,
+    names_in,
+    read_data,
+    read_yaml,
+    rules_of,
+    words_of,
+)
+from llmrouter.types import Card
 
 RESPONSES = "openai.responses"
 PATHS: Mapping[str, str] = {
@@ -35,16 +40,8 @@ def _set(value: Iterable[str]) -> Words:
     return frozenset(value)
 
 
-def _words(value: Any) -> Words | None:
-    return None if value is None else frozenset(value)
-
-
 def _by_role(value: Mapping[str, Iterable[str]]) -> Mapping[str, Words]:
     return {role: frozenset(words) for role, words in value.items()}
-
-
-def _price(value: Any) -> Price | None:
-    return None if value is None else Price(**value)
 
 
 def _bend(value: Any) -> Bend:
@@ -53,10 +50,6 @@ def _bend(value: Any) -> Bend:
 
 def _models(value: Any) -> Mapping[str, Model]:
     return {name: Model(**one) for name, one in value.items()}
-
-
-def _rules(value: Any) -> tuple[ErrorRule, ...]:
-    return tuple(_rule(one) for one in value)
 
 
 @frozen(kw_only=True)
@@ -77,14 +70,7 @@ class Bend:
 
 
 @frozen(kw_only=True)
-class Model:
-    """A model as the provider's price list and documentation describe it."""
-
-    context_window: int | None = None  # tokens, input and output together
-    max_output: int | None = None  # tokens
-    price: Price | None = field(default=None, converter=_price)
-    abilities: Words | None = field(default=None, converter=_words)
-    quality: float | None = None
+class Model(ModelData):
     dialects: tuple[str, ...] = field(default=(), converter=tuple)  # empty: those of the profile about text
     reasons: bool = False  # and gives its reasoning out, encrypted, to who asks in openai.responses
 
@@ -110,8 +96,8 @@ class Profile:
     keeps: Words = field(default=frozenset(), converter=_set)  # dialects, of all its models, listed or not
     request: Bend = field(default=Bend(), converter=_bend)
     responses: Bend = field(default=Bend(), converter=_bend)  # the same, of openai.responses
-    errors: tuple[ErrorRule, ...] = field(default=(), converter=_rules)
-    abilities: Words | None = field(default=None, converter=_words)
+    errors: tuple[ErrorRule, ...] = field(default=(), converter=rules_of)
+    abilities: Words | None = field(default=None, converter=words_of)
     models: Mapping[str, Model] = field(default={}, converter=_models)
 
     def path(self, dialect: str) -> str:
@@ -133,47 +119,26 @@ class Profile:
         known = self.models.get(model)
         if known is None:  # a model that the profile does not list may do more than those it lists
             return Card(keeps=self.keeps)
-        card = Card(
-            abilities=self.abilities if known.abilities is None else known.abilities,
-            window=known.context_window,
-            max_output=known.max_output,
-            price=known.price,
-            keeps=self.keeps | ({RESPONSES} if known.reasons else frozenset()),
-        )
-        return card if known.quality is None else evolve(card, quality=known.quality)
+        return known.card(self.abilities, self.keeps | ({RESPONSES} if known.reasons else frozenset()))
 
 
 def names() -> Sequence[str]:
     """The profiles that come with this plugin."""
-    folder = resources.files(__package__) / "profiles"
-    return sorted(one.name.removesuffix(".yaml") for one in folder.iterdir() if one.name.endswith(".yaml"))
+    return names_in(__package__, "profiles")
 
 
 def load(name: str) -> Profile:
     """A profile by name, or from a file of one's own. Raises ValueError that says what is wrong with it."""
     if name.endswith((".yaml", ".yml")):
         return _own(Path(name).expanduser())
-    if name not in names():
-        close = difflib.get_close_matches(name, names(), 1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(names())}; or a path to a .yaml"
-        raise ValueError(f"there is no profile {name!r}. {hint}")
+    check_profile(name, names(), "; or a path to a .yaml")
     return _shipped(name)
 
 
 @cache
 def _shipped(name: str) -> Profile:
     """Data of this package, which does not change; one configuration asks for it five times for each provider."""
-    return structured(read(f"profiles/{name}.yaml"))
-
-
-def read(name: str) -> Any:
-    """A data file of this package."""
-    text = resources.files(__package__).joinpath(name).read_text("utf-8")
-    return json.loads(text) if name.endswith(".json") else _yaml(text)
-
-
-def _yaml(text: str) -> Any:
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 (both are safe loaders)
+    return structured(read_data(__package__, f"profiles/{name}.yaml"))
 
 
 def _own(path: Path) -> Profile:
@@ -186,7 +151,7 @@ def _own(path: Path) -> Profile:
 def parsed(text: str, name: str) -> Profile:
     """A profile from its YAML. Raises ValueError that names it and says what is wrong."""
     try:
-        value = _yaml(text)
+        value = read_yaml(text)
     except yaml.YAMLError as error:
         raise ValueError(f"the profile {name} cannot be read: {error}") from error
     if problems := complaints(value):
@@ -198,7 +163,7 @@ def complaints(value: Any) -> list[str]:
     """What is wrong with a profile, by its schema."""
     from jsonschema import Draft202012Validator  # heavy, and only a profile of one's own needs it
 
-    found = Draft202012Validator(read("profile.schema.json")).iter_errors(value)
+    found = Draft202012Validator(read_data(__package__, "profile.schema.json")).iter_errors(value)
     return [f"{'.'.join(map(str, error.absolute_path)) or 'it'}: {error.message}" for error in found]
 
 
@@ -206,27 +171,11 @@ def structured(value: Mapping[str, Any]) -> Profile:
     """A profile from data that fits the schema, with what the whole family has: errors, and strangers' fields."""
     request = {**value.get("request", {})}
     if value.get("strict"):
-        request["drop"] = [*request.get("drop", ()), *read("foreign.yaml")]
-    return Profile(**{**value, "request": request, "errors": [*value.get("errors", ()), *read("errors.yaml")]})
-
-
-def _rule(rule: Mapping[str, Any]) -> ErrorRule:
-    text = rule.get("text")
-    try:
-        pattern = re.compile(text, re.IGNORECASE) if text else None
-    except re.error as error:
-        raise ValueError(f"the expression {text!r} in a profile: {error}") from error
-    return ErrorRule(
-        kind=rule["class"],
-        scope=rule.get("scope"),
-        status=frozenset(_several(rule.get("status"))),
-        code=frozenset(map(str, _several(rule.get("code")))),
-        type=frozenset(_several(rule.get("type"))),
-        text=pattern,
+        request["drop"] = [*request.get("drop", ()), *read_data(__package__, "foreign.yaml")]
+    return Profile(
+        **{
+            **value,
+            "request": request,
+            "errors": [*value.get("errors", ()), *read_data(__package__, "errors.yaml")],
+        }
     )
-
-
-def _several(value: Any) -> Sequence[Any]:
-    if value is None:
-        return ()
-    return value if isinstance(value, list) else (value,)

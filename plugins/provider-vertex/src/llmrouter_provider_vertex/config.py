@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 from attrs import frozen
 
-from llmrouter.provider import AccountSettings, Catalogue, ProviderSettings, base_url_of
+from llmrouter.provider import AccountSettings, Catalogue, ProviderSettings, base_url_of, read_data
 from llmrouter.types import Endpoint
 
 HOST = "aiplatform.googleapis.com"
@@ -66,12 +65,12 @@ def is_key(account: AccountSettings) -> bool:
 
 def schema() -> Mapping[str, Any]:
     """The keys of an entry, as JSON Schema."""
-    fragment: Mapping[str, Any] = json.loads(_text("schema.json"))
+    fragment: Mapping[str, Any] = read_data(__package__, "schema.json")
     return fragment
 
 
 def catalogue() -> Catalogue:
-    return Catalogue.read(_text("models.yaml"))
+    return Catalogue.read(__package__)
 
 
 def endpoints(config: ProviderSettings) -> Sequence[Endpoint]:
@@ -85,7 +84,3 @@ def suggest(environ: Mapping[str, str]) -> Mapping[str, Any]:
         return {}
     location = {"location": "${GOOGLE_CLOUD_LOCATION}"} if environ.get("GOOGLE_CLOUD_LOCATION") else {}
     return {"vertex": {"plugin": "vertex", "project": "${GOOGLE_CLOUD_PROJECT}", **location}}
-
-
-def _text(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text("utf-8")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
-import yaml
 from attrs import field, frozen
 
-from llmrouter.provider import ProviderSettings, accounts_of, base_url_of, card_of
-from llmrouter.types import ANY_MODEL, Card, Endpoint, Op, Price
+from llmrouter.provider import ModelData, ProviderSettings, base_url_of, endpoints_of, read_data, require_keys
+from llmrouter.types import Card, Endpoint, Op
 
 DIALECTS = ("openai.embeddings", "rerank")
 
@@ -33,6 +30,15 @@ def _words(said: Any) -> Mapping[Op, Words]:
 
 
 @frozen(kw_only=True)
+class Model(ModelData):
+    dialects: tuple[str, ...] = field(default=DIALECTS, converter=tuple)
+
+
+def _models(said: Any) -> Mapping[str, Model]:
+    return {name: Model(**one) for name, one in said.items()}
+
+
+@frozen(kw_only=True)
 class Known:
     """The data file: addresses, words, models."""
 
@@ -41,22 +47,16 @@ class Known:
     atlas_url: str
     env: Sequence[str]
     request: Mapping[Op, Words] = field(converter=_words)
-    models: Mapping[str, Mapping[str, Any]]
+    models: Mapping[str, Model] = field(converter=_models)
 
     def card(self, model: str) -> Card:
         """Nothing that it serves takes token ids."""
-        known = self.models.get(model, {})
-        price = known.get("price")
-        return Card(
-            abilities=frozenset(),
-            window=known.get("context_window"),
-            price=None if price is None else Price(input=price, output=0.0),
-        )
+        return self.models.get(model, Model()).card(abilities=frozenset())
 
     def dialects(self, model: str) -> tuple[str, ...]:
         """What is spoken for a model: one of the two, or both for one that nobody knows."""
         known = self.models.get(model)
-        return DIALECTS if known is None else (known["dialect"],)
+        return known.dialects if known else DIALECTS
 
 
 @frozen(kw_only=True)
@@ -65,44 +65,27 @@ class VoyageSettings(ProviderSettings):
 
     def __attrs_post_init__(self) -> None:
         base_url_of(self.base_url or load().base_url)
-        missing = [one.id for one in self.accounts if one.enabled and not one.api_key]
-        if missing and self.enabled:
-            raise ValueError(f"Voyage needs a key: set `api_key` ({', '.join(missing)})")
+        require_keys(self, "Voyage")
 
 
 def load() -> Known:
     """The data file, read anew: nothing is kept between configurations."""
-    return Known(**yaml.safe_load(_text("profiles/voyage.yaml")))
+    return Known(**read_data(__package__, "profiles/voyage.yaml"))
 
 
 def schema() -> Mapping[str, Any]:
     """The keys of an entry, as JSON Schema."""
-    fragment: Mapping[str, Any] = json.loads(_text("schema.json"))
+    fragment: Mapping[str, Any] = read_data(__package__, "schema.json")
     return fragment
 
 
 def endpoints(config: ProviderSettings) -> Sequence[Endpoint]:
     """The known models and those of the configuration, and one endpoint for every other id."""
-    known, accounts = load(), accounts_of(config)
-    if not accounts:
-        return []
-    return [
-        Endpoint(
-            provider=config.name,
-            model=model,
-            dialects=known.dialects(model),
-            accounts=accounts,
-            card=card_of(known.card(model), config.models.get(model)),
-        )
-        for model in dict.fromkeys([*known.models, *config.models, ANY_MODEL])
-    ]
+    known = load()
+    return endpoints_of(config, known.models, dialects=known.dialects, card=known.card)
 
 
 def suggest(environ: Mapping[str, str]) -> Mapping[str, Any]:
     """An entry, where a key stands in the environment."""
     key = next((name for name in load().env if environ.get(name)), None)
     return {"voyage": {"plugin": "voyage", "api_key": f"${{{key}}}"}} if key else {}
-
-
-def _text(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text("utf-8")
