@@ -6,7 +6,8 @@ an answer of either shape into frames, given the `Meaning` of its JSON (`LineRea
 For the author of a dialect: `parse`, `get`, `raw` and `join` open, read and close a body. `AnswerReader` cuts an
 answer of either shape into frames (`LineReader` where a stream is JSON lines), given the `Meaning` of its JSON;
 `BodyMeaning` is the base for answers that never stream, and `unreadable` what to say of JSON that is none. `Fold`
-gathers a stream into one answer, which a `BodyWriter` writes as one body. For the author of a provider that speaks
+gathers a stream into one answer, which a `BodyWriter` writes as one body. `synthetic` is an id for a call that came
+without, `arguments_of` are a call's as an object. For the author of a provider that speaks
 Messages: `fit_thinking`; one of Google's models: `Generation` and `bend_to`.
 """
 
@@ -16,6 +17,7 @@ from llmrouter.protocols import Dialect
 
 from .anthropic_messages import Messages
 from .anthropic_thinking import fit_thinking
+from .calls import arguments_of, synthetic
 from .common import dumps, get, join, loads, parse, raw
 from .fold import BodyWriter, Fold
 from .gemini_embed import Embed
@@ -47,6 +49,7 @@ __all__ = [
     "Messages",
     "Rerank",
     "Responses",
+    "arguments_of",
     "bend_to",
     "builtin",
     "dumps",
@@ -57,6 +60,7 @@ __all__ = [
     "loads",
     "parse",
     "raw",
+    "synthetic",
     "unreadable",
 ]
 

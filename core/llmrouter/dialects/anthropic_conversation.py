@@ -15,7 +15,7 @@ from llmrouter.types import Conversation, Encoded, Fields, Op, ToolCall, ToolOut
 
 from .anthropic_options import FAMILY, keep_peace, read_options, write_options
 from .anthropic_reading import cache_mark, read_messages
-from .anthropic_schema import bound, input_schema
+from .anthropic_schemas import bound, input_schema
 from .anthropic_writing import Block, Writing, written_mark
 from .common import get, raw
 from .reading import as_object, each, leave

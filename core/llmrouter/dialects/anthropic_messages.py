@@ -87,8 +87,7 @@ class Messages:
         return write_conversation(payload, op)
 
     def aim(self, fields: Fields, model: str, stream: bool) -> Fields:
-        aimed = fields | {"model": raw(model)}
-        aimed.pop(hints.FIELD, None)
+        aimed = hints.addressed(fields, model)
         if stream or get(fields, "stream"):
             aimed["stream"] = raw(stream)
         return aimed

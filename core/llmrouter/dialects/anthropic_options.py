@@ -21,7 +21,7 @@ from typing import Any
 
 from llmrouter.types import Fields
 
-from .anthropic_schema import bound
+from .anthropic_schemas import bound
 from .anthropic_thinking import LEAST_TOP_P, is_forced, read_thinking, write_thinking
 from .common import get
 from .hints import FIELD

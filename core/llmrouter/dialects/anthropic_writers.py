@@ -9,8 +9,8 @@ from llmrouter.types import Part, Refusal, Request, Text, Thought, ToolCall, Usa
 
 from .anthropic_errors import envelope
 from .anthropic_reading import NAME
-from .anthropic_schema import as_input
 from .anthropic_usage import write_usage
+from .calls import arguments_of
 from .common import get
 from .fold import BodyWriter
 from .signatures import tagged
@@ -56,7 +56,7 @@ def _blocks(part: Part, thinks: bool) -> Iterator[dict[str, Any]]:
         case Text(text) | Refusal(text):
             yield {"type": "text", "text": text}
         case ToolCall(id, name, arguments):
-            yield {"type": "tool_use", "id": id, "name": name, "input": as_input(arguments)}
+            yield {"type": "tool_use", "id": id, "name": name, "input": arguments_of(arguments)}
         case Thought() if thinks:
             signature = tagged(part.signature, part.source, NAME)
             if part.redacted:

@@ -14,7 +14,7 @@ from llmrouter.types import CacheMark, File, Image, Message, Part, Refusal, Text
 
 from .anthropic_media import written_file, written_image
 from .anthropic_reading import NAME
-from .anthropic_schema import as_input
+from .calls import arguments_of
 
 Block = dict[str, Any]
 Turn = tuple[str, list[Block]]
@@ -84,7 +84,7 @@ class Writing:
                 return {"type": "text", "text": text} if text.strip() else None
             case ToolCall(id, name, arguments):
                 fit = {"id": self._called(id), "name": self._names.get(name, name)}
-                return {"type": "tool_use", **fit, "input": as_input(arguments)}
+                return {"type": "tool_use", **fit, "input": arguments_of(arguments)}
             case ToolOutput(id, content, error):
                 inside = [block for one in content if (block := self._block(one, "user"))]
                 return _output(self._answered(id), inside, error)

@@ -25,8 +25,9 @@ from llmrouter.types import (
     ToolStart,
 )
 
+from .calls import synthetic
 from .common import BOM, decode, loads
-from .gemini_common import NAME, read_signature, synthetic
+from .gemini_common import NAME, read_signature
 from .gemini_partial import Pieces
 from .gemini_usage import Counts, read_usage
 from .meaning import BodyMeaning, explains, unreadable

@@ -10,7 +10,6 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping
-from hashlib import blake2b
 from typing import Any
 
 from . import reading
@@ -43,11 +42,6 @@ def plain_base64(data: str) -> str:
     """Base64 in the plain alphabet, padded."""
     data = data.replace("-", "+").replace("_", "/").rstrip("=")
     return data + "=" * (-len(data) % 4)
-
-
-def synthetic(*place: object) -> str:
-    """An id for a call that came without: the same for the same place, another in another one."""
-    return "call_" + blake2b("/".join(map(str, place)).encode(), digest_size=12).hexdigest()
 
 
 # --- signatures

@@ -1,6 +1,6 @@
 """Bodies of `generateContent` ⇄ `Conversation`.
 
-`gemini_contents` reads what was said and `gemini_turns` writes it; options stand in `gemini_options`.
+`gemini_reading` reads what was said and `gemini_writing` writes it; options stand in `gemini_options`.
 
 Reading and writing back gives the same fields but for: keys and base64 in one spelling; roles merged where they
 follow each other; calls without an id → with one; `parameters` and `responseSchema` → JSON Schema; the response of
@@ -18,10 +18,10 @@ from llmrouter.types import Conversation, Encoded, Fields
 
 from .common import get, raw
 from .gemini_common import camel, camelled, each
-from .gemini_contents import read_contents, read_system
 from .gemini_options import read_options, write_options
+from .gemini_reading import read_contents, read_system
 from .gemini_schemas import json_schema
-from .gemini_turns import LONGEST, UNFIT, Turns, names_of
+from .gemini_writing import LONGEST, UNFIT, Writing, names_of
 from .hints import FIELD
 from .reading import leave, text_of
 from .renaming import fitted
@@ -55,7 +55,7 @@ def write_conversation(conversation: Conversation) -> Encoded:
     dropped: list[str] = []
     declared = [str(tool.get("name")) for tool in conversation.tools]
     renamed = fitted([*declared, *names_of(conversation.messages)], UNFIT, LONGEST)
-    contents, system = Turns(renamed, dropped).write(conversation.messages)
+    contents, system = Writing(renamed, dropped).write(conversation.messages)
     fields: Fields = {"contents": raw(contents)}
     if system:
         fields["systemInstruction"] = raw(system)

@@ -13,7 +13,7 @@ from typing import Any
 from llmrouter.errors import InvalidRequest
 from llmrouter.types import Conversation, Encoded, Facts, Fields, Op, Payload, Request, Trouble, Wire
 
-from . import gemini_signatures, hints
+from . import gemini_memory, hints
 from .checks import require, values, whole
 from .common import dumps, parse, raw
 from .gemini_answers import CountMeaning, GenerateReader
@@ -70,7 +70,7 @@ class Generate:
         require(body, "contents", "array", "object")
         said = values(fields, _LARGE)
         config = camelled(said.get("generationConfig") or said.get("generation_config") or {}, "generationConfig")
-        seen = peek(body["contents"], body)
+        seen = peek(body)
         needs = seen.needs | _needs(config)
         own = hints.from_body(said)
         return Facts(
@@ -116,10 +116,10 @@ class Generate:
         return dumps(envelope(trouble))
 
     def names(self, fields: Fields) -> Sequence[str]:
-        return gemini_signatures.names(fields)
+        return gemini_memory.names(fields)
 
     def resolve(self, fields: Fields, found: Mapping[str, bytes]) -> Fields:
-        return gemini_signatures.resolve(fields, found)
+        return gemini_memory.resolve(fields, found)
 
 
 def _counted(encoded: Encoded) -> Encoded:

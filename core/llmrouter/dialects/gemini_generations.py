@@ -14,7 +14,7 @@ from llmrouter.types import Fields
 
 from .common import loads, raw
 from .gemini_common import camel
-from .gemini_signatures import sign
+from .gemini_memory import sign
 from .thinking import DYNAMIC, EFFORTS
 
 _CONFIGS = ("generationConfig", "generation_config")

@@ -36,7 +36,7 @@ def read_file(wire: Any, place: str) -> Image | File:
     return Image(uri) if is_image else File(uri, str(said.get("displayName") or ""))
 
 
-def write_media(part: Image | File) -> dict[str, Any] | None:
+def written_media(part: Image | File) -> dict[str, Any] | None:
     """None for what Google's models do not fetch."""
     if part.url.startswith("data:"):
         kind, data = _opened(part.url)

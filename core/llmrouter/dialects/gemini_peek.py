@@ -6,12 +6,10 @@ from typing import TypeVar
 
 import msgspec
 
-from llmrouter.errors import InvalidRequest
 from llmrouter.types import Fields
 
-from .common import decode
 from .gemini_media import OWN_MEDIA
-from .openai_peek import BYTES_PER_TOKEN, MEDIA_TOKENS, Seen
+from .openai_peek import BYTES_PER_TOKEN, MEDIA_TOKENS, Seen, typed
 
 T = TypeVar("T")
 
@@ -49,11 +47,11 @@ _contents = msgspec.json.Decoder(list[Content] | Content)
 _tools = msgspec.json.Decoder(list[Tool] | Tool)
 
 
-def peek(contents: msgspec.Raw, fields: Fields) -> Seen:
+def peek(fields: Fields) -> Seen:
     """Raises InvalidRequest for contents that are no objects."""
     needs: set[str] = set()
-    size, media, last = len(contents), 0, None
-    for content in _listed(_read(_contents, "contents", contents)):
+    size, media, last = len(fields["contents"]), 0, None
+    for content in _listed(typed(_contents, "contents", fields["contents"])):
         for last in _listed(content.parts):
             blob = last.inlineData or last.inline_data or last.fileData or last.file_data
             if blob is not None:
@@ -61,7 +59,7 @@ def peek(contents: msgspec.Raw, fields: Fields) -> Seen:
                 size, media = size - len(blob.data), media + 1
     for name in ("systemInstruction", "system_instruction", "tools"):
         size += len(fields[name]) if name in fields else 0
-    if "tools" in fields and any(map(_calls, _listed(_read(_tools, "tools", fields["tools"])))):
+    if "tools" in fields and any(map(_calls, _listed(typed(_tools, "tools", fields["tools"])))):
         needs.add("tools")
     in_tool_loop = last is not None and (_there(last.functionResponse) or _there(last.function_response))
     return Seen(frozenset(needs), size // BYTES_PER_TOKEN + media * MEDIA_TOKENS, in_tool_loop)
@@ -90,12 +88,3 @@ def _listed(value: list[T] | T | None) -> list[T]:
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
-
-
-def _read(decoder: msgspec.json.Decoder[T], name: str, value: msgspec.Raw) -> T:
-    try:
-        return decode(decoder, value)
-    except ValueError as error:
-        message, _, place = str(error).partition(" - at `$")
-        param = name + place.removesuffix("`")
-        raise InvalidRequest(f"{param}: {message}", param=param, code="invalid_type") from None

@@ -21,11 +21,11 @@ from llmrouter.types import (
     Usage,
 )
 
+from .calls import arguments_of
 from .common import dumps
 from .fold import BodyWriter
 from .gemini_common import written_signature
 from .gemini_errors import envelope
-from .gemini_turns import args_of
 from .gemini_usage import write_usage
 
 REASONS = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}
@@ -156,4 +156,4 @@ def _call(call: ToolStart | ToolCall, dialect: str) -> Part:
 
 
 def _with_args(part: Part, arguments: str) -> Part:
-    return part | {"functionCall": part["functionCall"] | {"args": args_of(arguments)}}
+    return part | {"functionCall": part["functionCall"] | {"args": arguments_of(arguments)}}

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmrouter.errors import InvalidRequest
+from llmrouter.types import Fields
 
-from .common import dumps
+from .common import dumps, raw
 
 FIELD = "llmrouter"
 """The field of a body that is the router's own: never forwarded."""
@@ -60,6 +61,13 @@ def from_body(values: Mapping[str, Any]) -> dict[str, str]:
         if value is not None:
             own[name] = _text(value)
     return own
+
+
+def addressed(fields: Fields, model: str) -> Fields:
+    """The fields for a model of an upstream, without what is told to the router alone."""
+    addressed = fields | {"model": raw(model)}
+    addressed.pop(FIELD, None)
+    return addressed
 
 
 def _check_amount(name: str, said: str) -> None:

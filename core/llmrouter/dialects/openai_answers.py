@@ -8,13 +8,13 @@ their own, an error inside a chunk.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2b
 from typing import Any, Literal
 
 import msgspec
 
 from llmrouter.types import Begin, Event, Fault, Finish, Refusal, Spent, Text, ToolArgs, ToolStart
 
+from .calls import synthetic
 from .common import decode
 from .meaning import unreadable
 from .openai_thoughts import as_text, google_signature, read_thinking, read_thoughts
@@ -209,7 +209,7 @@ class Calls:
         id, name = str(call.id or ""), said.name or ""
         known = self._latest if call.index is None else self._by_index.get(call.index)
         if known is None or (name and self._is_new(call, id, name, known)):
-            known = (id or self._synthetic(), name)
+            known = (id or synthetic(self.answer, self.count), name)
             self.count += 1
             yield ToolStart(*known, google_signature(call.extra_content) or self.signature)
             self.signature = ""
@@ -224,10 +224,6 @@ class Calls:
         if id:
             return id != known[0]
         return call.index is None or name != known[1]
-
-    def _synthetic(self) -> str:
-        """An id for a call that came without: the same for the same answer, another in another answer."""
-        return "call_" + blake2b(f"{self.answer}/{self.count}".encode(), digest_size=12).hexdigest()
 
 
 def _answer(data: bytes) -> Answer | None:

@@ -108,12 +108,6 @@ class Chat:
             aimed["messages"] = openai_memory.own(fields["messages"])
         return aimed
 
-    def names(self, fields: Fields) -> Sequence[str]:
-        return openai_memory.names(fields)
-
-    def resolve(self, fields: Fields, found: Mapping[str, bytes]) -> Fields:
-        return openai_memory.resolve(fields, found)
-
     def reader(self, op: Op, stream: bool) -> AnswerReader:
         return AnswerReader(NAME, stream, Noted(NAME, AnswerMeaning()))
 
@@ -123,11 +117,16 @@ class Chat:
     def refuse(self, trouble: Trouble) -> bytes:
         return dumps(envelope(trouble))
 
+    def names(self, fields: Fields) -> Sequence[str]:
+        return openai_memory.names(fields)
+
+    def resolve(self, fields: Fields, found: Mapping[str, bytes]) -> Fields:
+        return openai_memory.resolve(fields, found)
+
 
 def aim(fields: Fields, model: str, stream: bool) -> Fields:
     """Sets the model, and asks every stream for its usage. Options of a stream mean nothing without one."""
-    aimed = fields | {"model": raw(model)}
-    aimed.pop(hints.FIELD, None)
+    aimed = hints.addressed(fields, model)
     if stream:
         aimed["stream"] = raw(True)
         aimed["stream_options"] = _with_usage(fields)

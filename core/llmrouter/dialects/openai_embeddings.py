@@ -100,9 +100,7 @@ class Embeddings:
         return Encoded(fields, (*[name for name in options if name not in KINDS], *(() if own else extra)))
 
     def aim(self, fields: Fields, model: str, stream: bool) -> Fields:
-        aimed = fields | {"model": raw(model)}
-        aimed.pop(hints.FIELD, None)
-        return aimed
+        return hints.addressed(fields, model)
 
     def reader(self, op: Op, stream: bool) -> AnswerReader:
         return AnswerReader(NAME, False, EmbeddingsMeaning())

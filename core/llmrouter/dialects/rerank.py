@@ -97,8 +97,7 @@ class Rerank:
 
     def aim(self, fields: Fields, model: str, stream: bool) -> Fields:
         """Sets the model, says `top_n`, and makes texts of documents that are nothing more."""
-        aimed = fields | {"model": raw(model)}
-        aimed.pop(hints.FIELD, None)
+        aimed = hints.addressed(fields, model)
         if (top := aimed.pop("top_k", None)) is not None:
             aimed.setdefault("top_n", top)
         if b"{" in bytes(aimed["documents"])[:_NEAR]:

@@ -73,7 +73,7 @@ def test_a_turn_has_thoughts_and_calls_with_arguments_as_objects() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "sent"),
-    [("", {}), ("{}", {}), ("[1]", {"arguments": [1]}), ("{", {"arguments": "{"})],
+    [("", {}), ("{}", {}), ("[1]", {"_raw": "[1]"}), ("{", {"_raw": "{"})],
 )
 def test_arguments_are_an_object_in_any_case(arguments: str, sent: Any) -> None:
     (turn,) = messages(Message("assistant", (ToolCall("c", "f", arguments),)))

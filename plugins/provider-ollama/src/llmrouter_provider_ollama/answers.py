@@ -6,11 +6,11 @@ Thoughts and text come in pieces, every call of a tool whole. The last line says
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
+from llmrouter.dialects import synthetic
 from llmrouter.types import Begin, Event, Fault, Finish, Spent, Text, Thought, ToolArgs, ToolStart, Usage
 
 
@@ -82,7 +82,7 @@ class ChatMeaning:
         if said.content:
             events.append(Text(said.content))
         for call in said.tool_calls or ():
-            id = call.id or self._synthetic()
+            id = call.id or synthetic(self._seed, self._calls)  # older servers give none
             self._calls += 1
             events += [ToolStart(id, call.function.name), ToolArgs(id, bytes(call.function.arguments).decode())]
 
@@ -91,7 +91,3 @@ class ChatMeaning:
         if piece.done_reason == "length":
             return spent, Finish("length")
         return spent, Finish("tool_calls" if self._calls else "stop")
-
-    def _synthetic(self) -> str:
-        """An id for a call that came without, as those of older servers do."""
-        return "call_" + blake2b(f"{self._seed}/{self._calls}".encode(), digest_size=12).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from llmrouter.dialects import loads, raw
+from llmrouter.dialects import arguments_of
 from llmrouter.types import CacheMark, Image, Message, Part, Refusal, Text, Thought, ToolCall, ToolOutput
 
 
@@ -43,16 +43,7 @@ def _output(output: ToolOutput, names: dict[str, str], dropped: list[str]) -> di
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
-    return {"id": call.id, "function": {"name": call.name, "arguments": _object(call.arguments)}}
-
-
-def _object(arguments: str) -> Any:
-    """Arguments as they came where they are an object, as they should be; else under a name."""
-    try:
-        value = loads(arguments.encode() or b"{}")
-    except ValueError:
-        value = arguments
-    return raw(value) if isinstance(value, dict) else {"arguments": value}
+    return {"id": call.id, "function": {"name": call.name, "arguments": arguments_of(call.arguments)}}
 
 
 def _base64(image: Image, dropped: list[str]) -> str:

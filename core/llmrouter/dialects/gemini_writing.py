@@ -12,15 +12,15 @@ from typing import Any
 
 from llmrouter.types import CacheMark, File, Image, Message, Part, Refusal, Text, Thought, ToolCall, ToolOutput
 
-from .common import loads
+from .calls import arguments_of
 from .gemini_common import NAME
-from .gemini_media import write_media
+from .gemini_media import written_media
 
 UNFIT = re.compile(r"^[^a-zA-Z_]|[^a-zA-Z0-9_.:-]")
 LONGEST = 64
 """What a name of a function must not have, and characters it may have."""
 
-OPENING = {"role": "user", "parts": [{"text": " "}]}
+OPENING: Mapping[str, Any] = {"role": "user", "parts": [{"text": " "}]}
 """What the user said where a conversation begins with the model: nothing."""
 
 Content = dict[str, Any]
@@ -31,7 +31,7 @@ def names_of(messages: Iterable[Message]) -> Iterator[str]:
     return (part.name for one in messages for part in one.parts if isinstance(part, ToolCall))
 
 
-class Turns:
+class Writing:
     """Writes messages. `renamed` are functions that must be told by another name; what is lost is `dropped`."""
 
     def __init__(self, renamed: Mapping[str, str], dropped: list[str]) -> None:
@@ -52,7 +52,7 @@ class Turns:
             else:
                 contents.append({"role": role, "parts": parts})
         if contents and contents[0]["role"] == "model":
-            contents.insert(0, OPENING)
+            contents.insert(0, {**OPENING})
         return contents, {"parts": system} if system else None
 
     def _parts(self, parts: Iterable[Part]) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ class Turns:
                 self._dropped.append("messages.cache_control")
 
     def _media(self, part: Image | File) -> Iterator[dict[str, Any]]:
-        written = write_media(part)
+        written = written_media(part)
         if written is None:
             self._dropped.append(f"messages.{type(part).__name__.lower()}")
             return
@@ -92,7 +92,7 @@ class Turns:
     def _call(self, call: ToolCall) -> dict[str, Any]:
         self._names[call.id] = name = self._renamed.get(call.name, call.name)
         return {
-            "functionCall": {"id": call.id, "name": name, "args": args_of(call.arguments)},
+            "functionCall": {"id": call.id, "name": name, "args": arguments_of(call.arguments)},
             **self._signed(call),
         }
 
@@ -117,12 +117,3 @@ class Turns:
         if part.signature:
             self._dropped.append("messages.thought.signature")
         return {}
-
-
-def args_of(arguments: str) -> Any:
-    """Arguments as an object. A model's slip that is none is told as it was said."""
-    try:
-        value = loads(arguments.encode()) if arguments.strip() else {}
-    except ValueError:
-        value = None
-    return value if isinstance(value, dict) else {"_raw": arguments}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .common import dumps, loads
+from .common import dumps
 
 OPEN: Mapping[str, Any] = {"type": "object", "properties": {}}
 
@@ -41,15 +41,6 @@ def bound(schema: Any) -> Any:
         said = ", ".join([f"{name}: {dumps(value).decode()}" for name, value in lost.items()])
         found["description"] = f"{found['description']} ({said})" if found.get("description") else said
     return found
-
-
-def as_input(arguments: str) -> dict[str, Any]:
-    """Arguments as the object that this dialect wants; what a model wrote wrong stands under `_raw`."""
-    try:
-        value = loads(arguments.encode()) if arguments.strip() else {}
-    except ValueError:
-        value = None
-    return value if isinstance(value, dict) else {"_raw": arguments}
 
 
 def _inside(name: str, value: Any) -> Any:

@@ -13,8 +13,9 @@ from typing import Any, Literal
 from llmrouter.errors import InvalidRequest
 from llmrouter.types import File, Image, Message, Part, Text, Thought, ToolCall, ToolOutput
 
+from .calls import synthetic
 from .common import dumps
-from .gemini_common import camelled, each, read_signature, synthetic
+from .gemini_common import camelled, each, read_signature
 from .gemini_media import read_file, read_inline
 from .noting import gathered
 from .reading import leave, text_of
@@ -36,17 +37,17 @@ def read_system(wire: Any, extra: dict[str, Any]) -> tuple[Message, ...]:
         return (Message("system", (Text(wire),)),)
     if wire is None:
         return ()
-    parts = Contents(extra).parts(camelled(wire, "systemInstruction").get("parts"), "systemInstruction")
+    parts = Reading(extra).parts(camelled(wire, "systemInstruction").get("parts"), "systemInstruction")
     return (Message("system", tuple(parts)),) if parts else ()
 
 
 def read_contents(wire: Any, extra: dict[str, Any]) -> tuple[Message, ...]:
     """What a message cannot say goes into `extra` by its place. Raises InvalidRequest."""
-    contents = Contents(extra)
+    contents = Reading(extra)
     return tuple([contents.message(one, place) for place, one in each(wire, "contents")])
 
 
-class Contents:
+class Reading:
     """Reads contents in their order, and knows which calls are open."""
 
     def __init__(self, extra: dict[str, Any]) -> None:
