@@ -93,6 +93,12 @@ def test_the_facts_of_a_plain_request() -> None:
     assert found.input_tokens == len(json.dumps(HELLO["contents"])) // 4
 
 
+@pytest.mark.parametrize("name", ["cachedContent", "cached_content"])
+def test_a_prompt_that_google_keeps_a_part_of_is_for_google_alone(name: str) -> None:
+    found = facts(parse(json.dumps({**HELLO, name: "cachedContents/x"}).encode()))
+    assert found.needs == {"vendor_files"}
+
+
 @pytest.mark.parametrize(
     ("part", "needs"),
     [

@@ -28,7 +28,8 @@ from llmrouter.types import (
 EMBED: Dialect = Embed()
 NAME = "gemini.embed"
 ONE = {"content": {"parts": [{"text": "hel"}, {"text": "lo"}]}, "outputDimensionality": 8, "taskType": "QUERY"}
-LIST = {"requests": [{"model": "models/m", **ONE}, {"model": "models/m", "content": {"parts": [{"text": "b"}]}}]}
+TWO = {"content": {"parts": [{"text": "b"}]}, "outputDimensionality": 8}
+LIST = {"requests": [{"model": "models/m", **ONE}, {"model": "models/m", **TWO}]}
 
 
 def fields(body: Any) -> dict[str, msgspec.Raw]:
@@ -54,6 +55,18 @@ def test_one_content_and_a_list_are_read(body: Any, texts: tuple[str, ...]) -> N
     assert (facts.asked, facts.wire, facts.needs, facts.replayable) == ("m", Wire(NAME, False), frozenset(), True)
     found = EMBED.decode("embed", fields(body))
     assert found == Inputs(texts, {"dimensions": 8, "extra": {"taskType": "QUERY"}, "extra_of": "gemini"})
+
+
+def test_vectors_of_several_lengths_are_asked_of_google_alone() -> None:
+    body = fields({"requests": [ONE, {**TWO, "outputDimensionality": 4}]})
+    assert EMBED.facts("embed", body, {}).asked == "m"
+    with pytest.raises(InvalidRequest, match="several lengths"):
+        EMBED.decode("embed", body)
+
+
+def test_what_any_request_of_a_list_says_is_reported() -> None:
+    options = EMBED.decode("embed", fields({"requests": [TWO, {**ONE, "title": "t"}]})).options
+    assert options == {"dimensions": 8, "extra": {"taskType": "QUERY", "title": "t"}, "extra_of": "gemini"}
 
 
 def test_pictures_are_a_need() -> None:

@@ -1,14 +1,11 @@
 """Wire formats ⇄ the canonical payloads: pure, without I/O or clock, knowing nothing of any provider.
 
-For the author of a dialect: `parse`, `get`, `raw` and `join` open, read and close a body; `AnswerReader` cuts
-an answer of either shape into frames, given the `Meaning` of its JSON (`LineReader` where a stream is JSON lines);
-`Fold` gathers a stream into one answer. For the author of a provider that speaks Messages: `fit_thinking`.
 For the author of a dialect: `parse`, `get`, `raw` and `join` open, read and close a body. `AnswerReader` cuts an
 answer of either shape into frames (`LineReader` where a stream is JSON lines), given the `Meaning` of its JSON;
-`BodyMeaning` is the base for answers that never stream, and `unreadable` what to say of JSON that is none. `Fold`
+`BodyMeaning` is the base for answers that never stream, `unreadable` what to say of JSON that is none. `Fold`
 gathers a stream into one answer, which a `BodyWriter` writes as one body. `synthetic` is an id for a call that came
-without, `arguments_of` are a call's as an object. For the author of a provider that speaks
-Messages: `fit_thinking`; one of Google's models: `Generation` and `bend_to`.
+without, `arguments_of` are those of a call as an object. For the author of a provider that speaks Messages:
+`fit_thinking`; of one of Google's models: `Generation` and `bend_to`.
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ BATCH = "requests"
 
 _VERBS = frozenset({"embedContent", "batchEmbedContents"})
 _PSEUDO = frozenset({"model", hints.FIELD})
-_READ = frozenset({"model", "content", "outputDimensionality"})
+_READ_ELSEWHERE = frozenset({"content", *_PSEUDO})
+_LENGTH = "outputDimensionality"
 _requests = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -81,7 +82,7 @@ class Embed:
     def decode(self, op: Op, fields: Fields) -> Payload:
         """Options: dimensions; `extra` for all that other dialects do not know, such as `taskType`."""
         _, texts, options = _read(fields)
-        return Inputs(texts, options)
+        return Inputs(texts, _shared(options))
 
     def encode(self, op: Op, payload: Payload) -> Encoded:
         if not isinstance(payload, Inputs) or not all(isinstance(text, str) for text in payload.texts):
@@ -89,7 +90,7 @@ class Embed:
         options = dict(payload.options)
         options.pop("encoding_format", None)  # the client's writer says it in either
         extra, family = options.pop("extra", {}), options.pop("extra_of", "")
-        said = {"outputDimensionality": options.pop("dimensions", None)} | (extra if family == FAMILY else {})
+        said = {_LENGTH: options.pop("dimensions", None)} | (extra if family == FAMILY else {})
         more = {name: value for name, value in said.items() if value is not None}
         requests = [{"content": {"parts": [{"text": text}]}, **more} for text in payload.texts]
         return Encoded({BATCH: raw(requests)}, (*options, *(() if family == FAMILY else extra)))
@@ -151,31 +152,32 @@ class EmbedWriter(BodyWriter):
         return {"embeddings": found} if listed else {"embedding": found[0]}
 
 
-def _read(fields: Fields) -> tuple[list[dict[str, Any]], tuple[str, ...], dict[str, Any]]:
-    """The parts of all requests, the text of each, and the options of the first. Raises InvalidRequest."""
+def _read(fields: Fields) -> tuple[list[dict[str, Any]], tuple[str, ...], list[dict[str, Any]]]:
+    """The parts of all requests, the text and the options of each. Raises InvalidRequest."""
     listed = get(fields, BATCH) if BATCH in fields else [{name: get(fields, name) for name in fields}]
     parts: list[dict[str, Any]] = []
     texts: list[str] = []
-    options: dict[str, Any] = {}
+    options: list[dict[str, Any]] = []
     for place, one in each(listed, BATCH):
         request = camelled(one, place)
         content = camelled(request.get("content"), f"{place}.content")
         own = [camelled(part, at) for at, part in each(content.get("parts"), f"{place}.content.parts")]
         parts += own
         texts.append("".join([str(part.get("text") or "") for part in own]))
-        options = options or _options(request)
+        options.append({name: value for name, value in request.items() if name not in _READ_ELSEWHERE})
     if not texts:
         raise InvalidRequest(f"{BATCH} is empty", param=BATCH)
     return parts, tuple(texts), options
 
 
-def _options(request: Mapping[str, Any]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    if "outputDimensionality" in request:
-        options["dimensions"] = request["outputDimensionality"]
-    if extra := {name: value for name, value in request.items() if name not in _READ and name not in _PSEUDO}:
-        options |= {"extra": extra, "extra_of": FAMILY}
-    return options
+def _shared(options: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The options of a whole list. Raises InvalidRequest where it wants vectors of several lengths."""
+    lengths = [one.get(_LENGTH) for one in options]
+    if any(length != lengths[0] for length in lengths):
+        raise InvalidRequest(f"{NAME} alone has several lengths in one list", param=_LENGTH)
+    extra = {name: value for one in reversed(options) for name, value in one.items() if name != _LENGTH}
+    shared = {} if lengths[0] is None else {"dimensions": lengths[0]}
+    return shared | {"extra": extra, "extra_of": FAMILY} if extra else shared
 
 
 def _opened(requests: msgspec.Raw) -> list[msgspec.Raw]:

@@ -61,6 +61,8 @@ def peek(fields: Fields) -> Seen:
         size += len(fields[name]) if name in fields else 0
     if "tools" in fields and any(map(_calls, _listed(typed(_tools, "tools", fields["tools"])))):
         needs.add("tools")
+    if "cachedContent" in fields or "cached_content" in fields:  # a part of the prompt that its vendor keeps
+        needs.add("vendor_files")
     in_tool_loop = last is not None and (_there(last.functionResponse) or _there(last.function_response))
     return Seen(frozenset(needs), size // BYTES_PER_TOKEN + media * MEDIA_TOKENS, in_tool_loop)
 

@@ -32,10 +32,3 @@ def effort_of(options: Mapping[str, Any]) -> str | None:
         return None
     enough = [name for name, tokens in EFFORTS.items() if tokens >= budget]
     return enough[0] if enough else "max"
-
-
-def budget_of(options: Mapping[str, Any]) -> int | None:
-    """The budget that options ask for, in tokens; None where they say nothing."""
-    if (budget := options.get("thinking_budget")) is not None:
-        return int(budget)
-    return EFFORTS.get(str(options.get("effort")))
