@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 from attrs import frozen
-from llmrouter.dialects import join
+from llmrouter.dialects import join, loads
 from llmrouter.testing.provider_http import HTTPProviderContract
 from llmrouter.testing.speaker import Speaker
 from llmrouter.testing.upstream import Received
@@ -70,6 +70,12 @@ class Test{{ cookiecutter.__class }}(HTTPProviderContract):
 def test_a_conversation_is_written_and_what_cannot_be_said_is_named() -> None:
     message = Message("user", (Text("What is "), Text("it?"), Image("data:image/png;base64,AA==")))
     said = Conversation(messages=(message,), options={"max_output": 9, "seed": 1})
-    encoded = {{ cookiecutter.__class }}Chat().encode("chat", said)
-    assert join(encoded.fields) == b'{"messages":[{"role":"user","text":"What is it?"}],"max_tokens":9}'
+    dialect = {{ cookiecutter.__class }}Chat()
+    encoded = dialect.encode("chat", said)
+    assert loads(join(dialect.aim(encoded.fields, "large", True))) == {
+        "messages": [{"role": "user", "text": "What is it?"}],
+        "max_tokens": 9,
+        "model": "large",
+        "stream": True,
+    }
     assert encoded.dropped == ("messages.image", "seed")
