@@ -20,6 +20,7 @@ Done = subprocess.CompletedProcess[str]
 def bake(into: Path, **answers: str) -> Done:
     """One package, or what was said instead. Nothing is read from, or left in, the home of who runs this."""
     said = [f"{name}={answer}" for name, answer in answers.items()]
+    into.mkdir(parents=True, exist_ok=True)
     command = (sys.executable, "-m", "cookiecutter", str(TEMPLATE), "--no-input", "-o", str(into), *said)
     return run(*command, env={**os.environ, "HOME": str(into)})
 
