@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from llmrouter.testing.upstream import Upstream
 from llmrouter.testing.upstream_openai import TEXT, chat
 from tests.harness import serving
 from tests.pages.blocks import ROOT, blocks
+from tests.template.baking import answered, passed, tried
 
 PAGES = ROOT / "docs" / "plugins"
 
@@ -23,17 +27,23 @@ PAGES = ROOT / "docs" / "plugins"
 def written(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The files of a page in a folder, as good as installed: on the path, with their entry point."""
     page, entry = request.param
-    package = f"llmrouter_{entry.replace('-', '_')}"
     for block in blocks(PAGES / page):
         if block.title:
             (tmp_path / block.title).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / block.title).write_text(block.text, "utf-8")
-    info = tmp_path / "src" / f"{package}-0.1.0.dist-info"
+    with installed(tmp_path / "src", entry, monkeypatch):
+        yield tmp_path
+
+
+@contextmanager
+def installed(sources: Path, entry: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    package = f"llmrouter_{entry.replace('-', '_')}"
+    info = sources / f"{package}-0.1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1.0\n")
     (info / "entry_points.txt").write_text(f"[llmrouter]\n{entry} = {package}\n")
-    monkeypatch.syspath_prepend(str(tmp_path / "src"))
-    yield tmp_path
+    monkeypatch.syspath_prepend(str(sources))
+    yield
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         del sys.modules[name]
 
@@ -91,7 +101,7 @@ def test_the_router_serves_through_the_provider(written: Path) -> None:
 
 
 def test_the_profile_needs_no_python(tmp_path: Path) -> None:
-    [profile] = [block.text for block in blocks(PAGES / "write-a-provider.md", "yaml") if "about:" in block.text]
+    profile = configuration("write-a-provider.md", "# acme.yaml\n")
     with Upstream(chat()) as upstream:
         path = tmp_path / "acme.yaml"
         path.write_text(profile.replace("https://api.acme.example", upstream.base_url), "utf-8")
@@ -99,6 +109,55 @@ def test_the_profile_needs_no_python(tmp_path: Path) -> None:
         with serving(config) as router:
             assert router.chat("acme/acme-large", max_completion_tokens=5).status == 200
     assert upstream.requests[0].json["max_tokens"] == 5
+
+
+# --- in five minutes
+
+WALK = PAGES / "write-a-provider.md"
+
+
+def dialogue() -> Mapping[str, str]:
+    """Questions of `make new-provider` and what is answered, as the page has them."""
+    [text] = [block.text for block in blocks(WALK, "text")]
+    return {one[1]: one[2] for one in re.finditer(r"^ +(.+ \(\S+\)):(.*)$", text, re.MULTILINE)}
+
+
+@pytest.fixture
+def zephyr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The package that the page begins with: its questions answered, its profile edited, as good as installed."""
+    done = answered(tmp_path, *map(str.strip, dialogue().values()))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [question for question in dialogue() if question not in done.stdout] == []
+    package = tmp_path / "llmrouter-provider-zephyr"
+    [profile] = [
+        block for block in blocks(WALK, "yaml") if block.title.startswith("src/llmrouter_provider_zephyr/")
+    ]
+    assert (package / profile.title).is_file()
+    (package / profile.title).write_text(profile.text, "utf-8")
+    with installed(package / "src", "provider-zephyr", monkeypatch):
+        yield package
+
+
+def test_the_package_with_a_profile_passes_its_tests(zephyr: Path) -> None:
+    commands = "".join([block.text for block in blocks(WALK, "sh")])
+    assert f"-m pytest ../{zephyr.name}\n" in commands
+    assert passed(tried(zephyr)) > 50
+    assert passed(tried(zephyr, *re.findall(r"-k \w+", commands)[0].split())) == 1
+
+
+def test_the_router_serves_through_the_package_with_a_profile(zephyr: Path) -> None:
+    config = yaml.safe_load(configuration(WALK.name, "plugin: zephyr"))
+    [asked] = [block.text for block in blocks(WALK, "sh") if "curl" in block.text]
+    curl = re.search(r"curl http://127.0.0.1:4000(\S+) -d '(.+)'", asked)
+    assert curl
+    with Upstream(chat()) as upstream:
+        config["providers"]["zephyr"]["base_url"] = upstream.base_url
+        with serving(yaml.safe_dump(config), {"ZEPHYR_API_KEY": "zephyr-key"}) as router:
+            answer = router.post(curl[1], json.loads(curl[2]))
+    assert answer.text == TEXT
+    [sent] = upstream.requests
+    assert sent.headers["authorization"] == "Bearer zephyr-key"
+    assert sent.json["model"] == "zephyr-small"
 
 
 def test_the_examples_of_testing_pass(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.install.building import ROOT, run
+from tests.install.building import PATIENCE, ROOT, run
 
 TEMPLATE = ROOT / "cookiecutter-provider"
 KINDS = ("profile", "dialect")
@@ -23,6 +23,16 @@ def bake(into: Path, **answers: str) -> Done:
     into.mkdir(parents=True, exist_ok=True)
     command = (sys.executable, "-m", "cookiecutter", str(TEMPLATE), "--no-input", "-o", str(into), *said)
     return run(*command, env={**os.environ, "HOME": str(into)})
+
+
+def answered(into: Path, *answers: str) -> Done:
+    """The same by a dialogue, as `make new-provider` has it."""
+    command = (sys.executable, "-m", "cookiecutter", str(TEMPLATE), "-o", str(into))
+    said = "".join([f"{answer}\n" for answer in answers])
+    env = {**os.environ, "HOME": str(into), "COLUMNS": "200"}
+    return subprocess.run(
+        command, check=False, input=said, env=env, capture_output=True, text=True, timeout=PATIENCE
+    )
 
 
 def baked(into: Path, **answers: str) -> Path:

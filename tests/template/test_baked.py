@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +13,7 @@ from llmrouter.testing.upstream import Upstream
 from llmrouter.testing.upstream_scripts import JSON, answer
 from tests.install.building import ROOT
 
-from .baking import KINDS, TEMPLATE, bake, baked, checked, passed, tried
+from .baking import KINDS, answered, bake, baked, checked, passed, tried
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 LONGEST = "abcdefghijk-lmnopqrstuvw"
@@ -77,10 +74,7 @@ def test_it_records_its_vendor_without_the_key(tmp_path: Path) -> None:
 def test_the_command_asks_for_everything(tmp_path: Path) -> None:
     recipe = (ROOT / "Makefile").read_text("utf-8").partition("\nnew-provider:")[2].split("\n\n")[0]
     assert ".venv/bin/cookiecutter cookiecutter-provider -o .. $(ARGS)" in recipe
-    command = [sys.executable, "-m", "cookiecutter", str(TEMPLATE), "-o", str(tmp_path)]
-    said = "talk\n2\nhttps://talk.example/api\n\nchatty\n"
-    environ = {**os.environ, "HOME": str(tmp_path)}
-    done = subprocess.run(command, check=False, input=said, env=environ, capture_output=True, text=True, timeout=60)
+    done = answered(tmp_path, "talk", "2", "https://talk.example/api", "", "chatty")
     assert done.returncode == 0, done.stdout + done.stderr
     config = tmp_path / "llmrouter-provider-talk" / "src" / "llmrouter_provider_talk" / "config.py"
     assert 'BASE_URL = "https://talk.example/api"\nVARIABLE = "TALK_API_KEY"' in config.read_text("utf-8")
