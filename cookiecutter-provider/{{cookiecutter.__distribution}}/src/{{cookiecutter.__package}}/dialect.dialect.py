@@ -6,10 +6,10 @@ Source: the page of its documentation, or the recorded exchange, that this is ta
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import msgspec
-from llmrouter.dialects import AnswerReader, raw
+from llmrouter.dialects import AnswerReader, raw, unreadable
 from llmrouter.errors import InvalidRequest
 from llmrouter.types import (
     Begin,
@@ -17,7 +17,6 @@ from llmrouter.types import (
     Encoded,
     Event,
     Facts,
-    Fault,
     Fields,
     Finish,
     Message,
@@ -97,19 +96,18 @@ class Piece(msgspec.Struct):
     text: str | None = None
     stop: str | None = None
     usage: Tokens | None = None
-    error: Any = None
 
 
 class AnswerMeaning:
-    """Follows one answer. What cannot be decoded is made a fault by the reader."""
+    """Follows one answer. What cannot be decoded is a fault, which the reader sees to."""
 
     def __init__(self) -> None:
         self._begun = False
 
     def event(self, data: bytes, name: str) -> Sequence[Event]:
         piece = msgspec.json.decode(data, type=Piece)
-        if piece.error or (piece.text is None and piece.stop is None):
-            return (Fault(data, malformed=not piece.error),)
+        if piece.text is None and piece.stop is None:
+            return unreadable(data)
         events: list[Event] = [] if self._begun else [Begin(piece.id, piece.model)]
         self._begun = True
         if piece.text:

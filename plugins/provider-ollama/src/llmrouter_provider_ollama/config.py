@@ -13,7 +13,7 @@ from llmrouter.types import ANY_MODEL, Card, Endpoint
 
 from .dialect import NAME
 
-ADDRESS = "http://localhost:11434"
+BASE_URL = "http://localhost:11434"
 DIALECTS = (NAME, "openai.embeddings", "openai.completions")
 """Chat is not spoken as OpenAI's: that way no context length can be said."""
 
@@ -32,7 +32,7 @@ class OllamaSettings(ProviderSettings):
 
     def address(self) -> str:
         """Scheme, host and prefix of the server, without the path of one of its two APIs."""
-        return _API.sub("", base_url_of(self.base_url or ADDRESS, None))
+        return _API.sub("", base_url_of(self.base_url or BASE_URL, None))
 
     def context_of(self, model: str) -> int | None:
         """Tokens of context that a model is loaded with, if anybody said."""

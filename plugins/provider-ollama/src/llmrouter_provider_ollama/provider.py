@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from llmrouter import BuildContext
+from llmrouter.dialects import raw
 from llmrouter.provider import ErrorRule, HTTPProvider
 from llmrouter.types import Call, Card, Endpoint, Fields
 
@@ -57,9 +58,9 @@ class OllamaProvider(HTTPProvider):
         fields = dict(call.fields)
         if (context := self.config.context_of(call.endpoint.model)) is not None:
             options = _options.decode(fields.get("options", msgspec.Raw(b"{}")))
-            fields["options"] = _raw({"num_ctx": _raw(context), **options})
+            fields["options"] = raw({"num_ctx": raw(context), **options})
         if self.config.keep_alive is not None:
-            fields.setdefault("keep_alive", _raw(self.config.keep_alive))
+            fields.setdefault("keep_alive", raw(self.config.keep_alive))
         return fields
 
     async def models(self, account: str) -> Sequence[Endpoint]:
@@ -83,7 +84,3 @@ def _card(said: Any) -> Card:
     capable = shown.get("capabilities")
     abilities = frozenset([ABILITIES[one] for one in capable if one in ABILITIES]) if capable else None
     return Card(abilities=abilities, window=lengths[0] if lengths and isinstance(lengths[0], int) else None)
-
-
-def _raw(value: Any) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(value))

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from llmrouter.dialects import raw
 from llmrouter.types import Fields, Op
 
 from .profile import Bend
@@ -54,7 +55,7 @@ def asking_for_reasoning(fields: Fields) -> Fields:
         return fields
     if ENCRYPTED in include:
         return fields
-    return {**fields, "include": msgspec.Raw(msgspec.json.encode([*include, ENCRYPTED]))}
+    return {**fields, "include": raw([*include, ENCRYPTED])}
 
 
 def counted(fields: Fields) -> Fields:
@@ -89,7 +90,7 @@ def _choose(fields: Fields, choices: Mapping[str, str | None]) -> None:
     if new is None:
         del fields["tool_choice"]
     else:
-        fields["tool_choice"] = msgspec.Raw(msgspec.json.encode(new))
+        fields["tool_choice"] = raw(new)
 
 
 def _is_touched(name: str, bend: Bend) -> bool:
@@ -106,7 +107,7 @@ def _each(value: msgspec.Raw, bend: Bend, change: Any) -> msgspec.Raw:
     except msgspec.MsgspecError:
         return value
     after = [change(one, bend) for one in before]
-    return value if after == before else msgspec.Raw(msgspec.json.encode(after))
+    return value if after == before else raw(after)
 
 
 def _message(message: Fields, bend: Bend) -> Fields:
@@ -118,7 +119,7 @@ def _message(message: Fields, bend: Bend) -> Fields:
     role = bytes(found.get("role", b"")).strip(b'"').decode("utf-8", "replace")
     if role in bend.roles:
         role = bend.roles[role]
-        found["role"] = msgspec.Raw(msgspec.json.encode(role))
+        found["role"] = raw(role)
     if role in bend.message_keep:
         found = {name: value for name, value in found.items() if name in bend.message_keep[role]}
     if bend.call_ids:
@@ -139,7 +140,7 @@ def refit(message: Fields, length: int) -> None:
             return
         fitted = [{**call, "id": _fitted(call["id"], length)} if "id" in call else call for call in calls]
         if fitted != calls:
-            message["tool_calls"] = msgspec.Raw(msgspec.json.encode(fitted))
+            message["tool_calls"] = raw(fitted)
 
 
 def _fitted(id: msgspec.Raw, length: int) -> msgspec.Raw:
@@ -160,7 +161,7 @@ def _flat(content: msgspec.Raw) -> msgspec.Raw:
         texts = [msgspec.json.decode(part["text"], type=str) for part in parts]
     except (msgspec.MsgspecError, KeyError):
         return content
-    return msgspec.Raw(msgspec.json.encode("".join(texts)))
+    return raw("".join(texts))
 
 
 def _tool(tool: Fields, bend: Bend) -> Fields:
@@ -173,4 +174,4 @@ def _tool(tool: Fields, bend: Bend) -> Fields:
     if not bend.tool_strip & function.keys():
         return tool
     kept = {name: value for name, value in function.items() if name not in bend.tool_strip}
-    return {**tool, "function": msgspec.Raw(msgspec.json.encode(kept))}
+    return {**tool, "function": raw(kept)}

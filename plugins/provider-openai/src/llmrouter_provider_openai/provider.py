@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmrouter.protocols import BuildContext
+from llmrouter import BuildContext
 from llmrouter.provider import FAMILIES, URL, AccountSettings, HTTPProvider, accounts_of, moment
 from llmrouter.types import Call, Endpoint, Fields
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from llmrouter import BuildContext
 from llmrouter.dialects import parse
-from llmrouter.protocols import BuildContext
 from llmrouter.provider import AccountSettings, Body, GoogleProvider, HTTPReply
 from llmrouter.types import Call, Fields
 

@@ -10,13 +10,13 @@ from llmrouter import BuildContext, ProviderType, hookimpl
 from .config import VoyageSettings, endpoints, schema, suggest
 
 if TYPE_CHECKING:
-    from .provider import Voyage
+    from .provider import VoyageProvider
 
 
-def build(config: VoyageSettings, context: BuildContext) -> Voyage:
-    from .provider import Voyage
+def build(config: VoyageSettings, context: BuildContext) -> VoyageProvider:
+    from .provider import VoyageProvider
 
-    return Voyage(config, context)
+    return VoyageProvider(config, context)
 
 
 @hookimpl

@@ -34,7 +34,7 @@ RULES = (
 )
 
 
-class Voyage(HTTPProvider):
+class VoyageProvider(HTTPProvider):
     """Voyage AI. Its answers have the shapes that the dialects read; its requests have words of their own."""
 
     def __init__(self, config: VoyageSettings, context: BuildContext) -> None:
