@@ -38,7 +38,7 @@ LONGER: Mapping[str, int] = {
     "tests/test_dialects_reader.py": 570,
     "tests/test_exchange.py": 700,
     "tests/test_http.py": 520,
-    "tests/test_provider.py": 550,
+    "tests/test_provider.py": 570,
     "tests/test_quota.py": 750,
 }
 """Files that are longer, and how long they may be until somebody cuts them."""
