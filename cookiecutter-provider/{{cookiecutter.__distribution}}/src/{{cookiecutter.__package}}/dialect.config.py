@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
-from llmrouter.provider import ProviderSettings, accounts_of, base_url_of, card_of
-from llmrouter.types import ANY_MODEL, Card, Endpoint
+from llmrouter.provider import ProviderSettings, base_url_of, endpoints_of, require_keys
+from llmrouter.types import Card, Endpoint
 
 from .dialect import NAME
 
@@ -23,9 +23,7 @@ class {{ cookiecutter.__class }}Settings(ProviderSettings):
 
     def __attrs_post_init__(self) -> None:
         self.address()
-        missing = [one.id for one in self.accounts if one.enabled and not one.api_key]
-        if missing and self.enabled:
-            raise ValueError(f"{{ cookiecutter.__title }} needs a key: set `api_key` ({', '.join(missing)})")
+        require_keys(self, "{{ cookiecutter.__title }}")
 
     def address(self) -> str:
         """Scheme, host and prefix of the upstream."""
@@ -34,20 +32,7 @@ class {{ cookiecutter.__class }}Settings(ProviderSettings):
 
 def endpoints(config: ProviderSettings) -> Sequence[Endpoint]:
     """The models of the configuration, and one endpoint for every other id."""
-    if not accounts_of(config):
-        return []
-    return [endpoint(config, model) for model in dict.fromkeys([*config.models, ANY_MODEL])]
-
-
-def endpoint(config: ProviderSettings, model: str, known: Card | None = None) -> Endpoint:
-    """A model, with what is known of it, under what the configuration says."""
-    return Endpoint(
-        provider=config.name,
-        model=model,
-        dialects=(NAME,),
-        accounts=accounts_of(config),
-        card=card_of(known or Card(), config.models.get(model)),
-    )
+    return endpoints_of(config, (), dialects=lambda model: (NAME,), card=lambda model: Card())
 
 
 def suggest(environ: Mapping[str, str]) -> Mapping[str, Any]:

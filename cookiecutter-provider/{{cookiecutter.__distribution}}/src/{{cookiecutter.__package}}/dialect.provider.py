@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from llmrouter import BuildContext
-from llmrouter.provider import FAMILIES, AccountSettings, ErrorRule, HTTPProvider
+from llmrouter.provider import FAMILIES, AccountSettings, ErrorRule, HTTPProvider, accounts_of
 from llmrouter.types import Card, Endpoint
 
-from .config import {{ cookiecutter.__class }}Settings, endpoint
+from .config import {{ cookiecutter.__class }}Settings
 from .dialect import NAME
 
 PATHS = {NAME: "/generate"}
@@ -31,5 +32,14 @@ class {{ cookiecutter.__class }}Provider(HTTPProvider):
         """What is listed for an account, with the windows that are stated."""
         said = await self.fetch("/models", account)
         listed = said.get("data") if isinstance(said, Mapping) else None
-        known = [one for one in listed or () if isinstance(one, Mapping) and isinstance(one.get("id"), str)]
-        return [endpoint(self.settings, one["id"], Card(window=one.get("context_window"))) for one in known]
+        known = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+        return [self._listed(one) for one in known if isinstance(one.get("id"), str)]
+
+    def _listed(self, one: Mapping[str, Any]) -> Endpoint:
+        return Endpoint(
+            provider=self.settings.name,
+            model=one["id"],
+            dialects=(NAME,),
+            accounts=accounts_of(self.settings),
+            card=Card(window=one.get("context_window")),
+        )
