@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import random
@@ -39,10 +40,12 @@ def served(request: pytest.FixtureRequest) -> Iterator[tuple[Serving, Upstream]]
 
 
 @pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Telemetry is switched off before a framework is imported."""
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Telemetry is off before a framework is imported; what it leaves open is collected where that is excused."""
     for name, value in QUIET.items():
         monkeypatch.setenv(name, value)
+    yield
+    gc.collect()
 
 
 @pytest.fixture
