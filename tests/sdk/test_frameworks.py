@@ -45,6 +45,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in QUIET.items():
         monkeypatch.setenv(name, value)
     yield
+    gc.unfreeze()  # a loop of theirs lives through several tests
     gc.collect()
 
 
