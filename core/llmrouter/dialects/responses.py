@@ -99,8 +99,7 @@ class Responses:
     def aim(self, fields: Fields, model: str, stream: bool) -> Fields:
         """Sets the model and gives the upstream nothing to keep, nor anything that it could not read."""
         fields = responses_turns.asking_for_reasoning(responses_turns.without_foreign(fields))
-        aimed = fields | {"model": raw(model), "store": raw(False)}
-        aimed.pop(hints.FIELD, None)
+        aimed = hints.addressed(fields, model) | {"store": raw(False)}
         aimed.pop("previous_response_id", None)
         if stream:
             aimed["stream"] = raw(True)
@@ -117,7 +116,7 @@ class Responses:
 
     def writer(self, request: Request) -> StreamWriter | PlainWriter | CountWriter:
         if request.facts.op == "count":
-            return CountWriter()
+            return CountWriter(request)
         return StreamWriter(request) if request.facts.wire.stream else PlainWriter(request)
 
     def refuse(self, trouble: Trouble) -> bytes:

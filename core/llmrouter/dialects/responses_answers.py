@@ -14,8 +14,8 @@ import msgspec
 
 from llmrouter.types import Begin, Event, Fault, Finish, Refusal, Spent, Text, Thought, ToolArgs, ToolStart
 
-from .common import decode, dumps, loads
-from .meaning import explains
+from .common import decode, dumps
+from .meaning import unreadable
 from .responses_tools import called
 from .responses_usage import read_usage
 
@@ -265,11 +265,6 @@ def _read(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
         return decode(decoder, data)
     except msgspec.ValidationError:
         return None  # JSON, but no answer
-
-
-def unreadable(data: bytes) -> Sequence[Event]:
-    """What is no answer: the report of an error, or nothing of this dialect. Raises ValueError for no JSON."""
-    return (Fault(data, malformed=not explains(loads(data))),)
 
 
 def _escaped(text: str) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from llmrouter.types import Begin, Event, Finish, Frame, Result, Trouble
+from llmrouter.types import Begin, Event, Finish, Frame, Result
 
-from .common import decode, dumps
-from .errors import envelope
-from .responses_answers import unreadable
+from .common import decode
+from .fold import BodyWriter
+from .meaning import BodyMeaning, unreadable
 
 
 class Counted(msgspec.Struct, gc=False):
@@ -20,11 +21,8 @@ class Counted(msgspec.Struct, gc=False):
 _counts = msgspec.json.Decoder(Counted)
 
 
-class CountMeaning:
+class CountMeaning(BodyMeaning):
     """What a count says. It never streams."""
-
-    def event(self, data: bytes, name: str) -> Sequence[Event]:
-        return unreadable(data)
 
     def body(self, data: bytes) -> Sequence[Event]:
         try:
@@ -33,25 +31,17 @@ class CountMeaning:
             return unreadable(data)
         return (Begin("", ""), Result(counted.input_tokens), Finish("stop"))
 
-    def done(self) -> Sequence[Event]:
-        return ()
 
+class CountWriter(BodyWriter):
+    """A count, in the words of this path."""
 
-class CountWriter:
-    """One body, returned by `end`."""
-
-    def __init__(self) -> None:
-        self._raw = b""
+    _tokens = 0
 
     def write(self, frame: Frame, verbatim: bool) -> bytes:
         for event in frame.events:
             if isinstance(event, Result):
-                body = dumps({"object": "response.input_tokens", "input_tokens": event.value})
-                self._raw = frame.raw if verbatim else body
-        return b""
+                self._tokens = event.value
+        return super().write(frame, verbatim)
 
-    def fail(self, trouble: Trouble) -> bytes:
-        return dumps(envelope(trouble))
-
-    def end(self) -> bytes:
-        return self._raw
+    def body(self) -> Any:
+        return {"object": "response.input_tokens", "input_tokens": self._tokens}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from llmrouter.provider import ProviderSettings, accounts_of, base_url_of, card_of
-from llmrouter.types import ANY_MODEL, Card, Endpoint, Op, Price
+from llmrouter.provider import ProviderSettings, base_url_of, endpoints_of, read_data, require_keys
+from llmrouter.types import Card, Endpoint, Op, Price
 
 BASE_URL = "https://openrouter.ai/api/v1"
 VARIABLE = "OPENROUTER_API_KEY"
@@ -40,9 +38,7 @@ class OpenRouterSettings(ProviderSettings):
 
     def __attrs_post_init__(self) -> None:
         self.address()
-        missing = [one.id for one in self.accounts if one.enabled and not one.api_key]
-        if missing and self.enabled:
-            raise ValueError(f"OpenRouter needs a key: set `api_key` ({', '.join(missing)})")
+        require_keys(self, "OpenRouter")
 
     def address(self) -> str:
         """Scheme, host and prefix of the upstream, with its version. A bare host has its site at the root."""
@@ -52,27 +48,13 @@ class OpenRouterSettings(ProviderSettings):
 
 def schema() -> Mapping[str, Any]:
     """The keys of an entry, as JSON Schema."""
-    text = resources.files(__package__).joinpath("schema.json").read_text("utf-8")
-    fragment: Mapping[str, Any] = json.loads(text)
+    fragment: Mapping[str, Any] = read_data(__package__, "schema.json")
     return fragment
 
 
 def endpoints(config: ProviderSettings) -> Sequence[Endpoint]:
     """The models of the configuration, and one endpoint for every other id; what else there is, is listed."""
-    accounts = accounts_of(config)
-    if not accounts:
-        return []
-    return [
-        Endpoint(
-            provider=config.name,
-            model=model,
-            dialects=tuple(PATHS),
-            accounts=accounts,
-            card=card_of(known(model), config.models.get(model)),
-            ops=OPS,
-        )
-        for model in dict.fromkeys([*config.models, ANY_MODEL])
-    ]
+    return endpoints_of(config, (), dialects=lambda model: tuple(PATHS), card=known, ops=OPS)
 
 
 def known(model: str) -> Card:
