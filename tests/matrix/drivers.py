@@ -74,27 +74,31 @@ class Driver(ABC):
     stops: tuple[str, str]
 
     def __init__(self, base_url: str) -> None:
-        self.base_url = base_url
+        self._client = self._connect(base_url)
 
-    @abstractmethod
-    def ask(self, model: str, asking: Asking) -> Said: ...
+    def ask(self, model: str, asking: Asking) -> Said:
+        return self._send(model, asking, [self._user(asking)])
+
+    def close(self) -> None:
+        self._client.close()
+
     @abstractmethod
     def tell(self, model: str, asking: Asking, said: Said, outputs: Sequence[str]) -> Said:
         """The second turn: what the tools put out."""
 
     @abstractmethod
-    def close(self) -> None: ...
+    def _connect(self, base_url: str) -> Any: ...
+    @abstractmethod
+    def _user(self, asking: Asking) -> Any: ...
+    @abstractmethod
+    def _send(self, model: str, asking: Asking, turns: list[Any]) -> Said: ...
 
 
 class ChatDriver(Driver):
     stops = ("stop", "tool_calls")
 
-    def __init__(self, base_url: str) -> None:
-        super().__init__(base_url)
-        self._client = openai.OpenAI(base_url=f"{base_url}/v1", api_key="any", max_retries=0)
-
-    def ask(self, model: str, asking: Asking) -> Said:
-        return self._send(model, asking, [self._user(asking)])
+    def _connect(self, base_url: str) -> Any:
+        return openai.OpenAI(base_url=f"{base_url}/v1", api_key="any", max_retries=0)
 
     def tell(self, model: str, asking: Asking, said: Said, outputs: Sequence[str]) -> Said:
         results = [
@@ -103,9 +107,6 @@ class ChatDriver(Driver):
         ]
         return self._send(model, asking, [self._user(asking), said.turn, *results])
 
-    def close(self) -> None:
-        self._client.close()
-
     def _user(self, asking: Asking) -> Any:
         if not asking.picture:
             return {"role": "user", "content": asking.text}
@@ -113,7 +114,7 @@ class ChatDriver(Driver):
         shown = {"type": "image_url", "image_url": {"url": url}}
         return {"role": "user", "content": [{"type": "text", "text": asking.text}, shown]}
 
-    def _send(self, model: str, asking: Asking, messages: list[Any]) -> Said:
+    def _send(self, model: str, asking: Asking, turns: list[Any]) -> Said:
         more: dict[str, Any] = {}
         if asking.tools:
             function = {"name": "weather", "description": ABOUT, "parameters": PARAMETERS}
@@ -127,9 +128,9 @@ class ChatDriver(Driver):
             if asking.stream:
                 more["stream_options"] = {"include_usage": True}
                 return self._streamed(
-                    list(self._client.chat.completions.create(model=model, messages=messages, stream=True, **more))
+                    list(self._client.chat.completions.create(model=model, messages=turns, stream=True, **more))
                 )
-            answer = self._client.chat.completions.create(model=model, messages=messages, **more)
+            answer = self._client.chat.completions.create(model=model, messages=turns, **more)
         except openai.APIStatusError as error:
             raise Refused(error.status_code, str(error), error.response.headers.get("retry-after")) from error
         strict(answer)
@@ -169,12 +170,8 @@ class ChatDriver(Driver):
 class ResponsesDriver(Driver):
     stops = ("completed", "completed")
 
-    def __init__(self, base_url: str) -> None:
-        super().__init__(base_url)
-        self._client = openai.OpenAI(base_url=f"{base_url}/v1", api_key="any", max_retries=0)
-
-    def ask(self, model: str, asking: Asking) -> Said:
-        return self._send(model, asking, [self._user(asking)])
+    def _connect(self, base_url: str) -> Any:
+        return openai.OpenAI(base_url=f"{base_url}/v1", api_key="any", max_retries=0)
 
     def tell(self, model: str, asking: Asking, said: Said, outputs: Sequence[str]) -> Said:
         results = [
@@ -183,16 +180,13 @@ class ResponsesDriver(Driver):
         ]
         return self._send(model, asking, [self._user(asking), *said.turn, *results])
 
-    def close(self) -> None:
-        self._client.close()
-
     def _user(self, asking: Asking) -> Any:
         if not asking.picture:
             return {"role": "user", "content": asking.text}
         shown = {"type": "input_image", "image_url": f"data:image/png;base64,{PICTURE}", "detail": "auto"}
         return {"role": "user", "content": [{"type": "input_text", "text": asking.text}, shown]}
 
-    def _send(self, model: str, asking: Asking, items: list[Any]) -> Said:
+    def _send(self, model: str, asking: Asking, turns: list[Any]) -> Said:
         more: dict[str, Any] = {}
         if asking.tools:
             function = {"name": "weather", "description": ABOUT, "parameters": PARAMETERS, "strict": False}
@@ -202,7 +196,7 @@ class ResponsesDriver(Driver):
         pieces = 1
         try:
             if asking.stream:
-                events = list(self._client.responses.create(model=model, input=items, stream=True, **more))
+                events = list(self._client.responses.create(model=model, input=turns, stream=True, **more))
                 for event in events:
                     _responses.validate_python(event.model_dump(mode="json", exclude_unset=True, by_alias=True))
                 pieces, answer = len(events), events[-1].response
@@ -210,7 +204,7 @@ class ResponsesDriver(Driver):
                     answer.output_text
                 )
             else:
-                answer = self._client.responses.create(model=model, input=items, **more)
+                answer = self._client.responses.create(model=model, input=turns, **more)
         except openai.APIStatusError as error:
             raise Refused(error.status_code, str(error), error.response.headers.get("retry-after")) from error
         strict(answer)
@@ -233,12 +227,8 @@ class ResponsesDriver(Driver):
 class MessagesDriver(Driver):
     stops = ("end_turn", "tool_use")
 
-    def __init__(self, base_url: str) -> None:
-        super().__init__(base_url)
-        self._client = anthropic.Anthropic(base_url=base_url, api_key="any", max_retries=0)
-
-    def ask(self, model: str, asking: Asking) -> Said:
-        return self._send(model, asking, [self._user(asking)])
+    def _connect(self, base_url: str) -> Any:
+        return anthropic.Anthropic(base_url=base_url, api_key="any", max_retries=0)
 
     def tell(self, model: str, asking: Asking, said: Said, outputs: Sequence[str]) -> Said:
         results = [
@@ -247,9 +237,6 @@ class MessagesDriver(Driver):
         ]
         told = [{"role": "assistant", "content": said.turn}, {"role": "user", "content": results}]
         return self._send(model, asking, [self._user(asking), *told])
-
-    def close(self) -> None:
-        self._client.close()
 
     def _user(self, asking: Asking) -> Any:
         if not asking.picture:
@@ -260,8 +247,8 @@ class MessagesDriver(Driver):
             "content": [{"type": "text", "text": asking.text}, {"type": "image", "source": source}],
         }
 
-    def _send(self, model: str, asking: Asking, messages: list[Any]) -> Said:
-        more: dict[str, Any] = {"model": model, "max_tokens": 4000, "messages": messages}
+    def _send(self, model: str, asking: Asking, turns: list[Any]) -> Said:
+        more: dict[str, Any] = {"model": model, "max_tokens": 4000, "messages": turns}
         if asking.tools:
             more["tools"] = [{"name": "weather", "description": ABOUT, "input_schema": PARAMETERS}]
         if asking.schema:
@@ -295,13 +282,9 @@ class MessagesDriver(Driver):
 class GeminiDriver(Driver):
     stops = ("STOP", "STOP")
 
-    def __init__(self, base_url: str) -> None:
-        super().__init__(base_url)
+    def _connect(self, base_url: str) -> Any:
         options = types.HttpOptions(base_url=base_url, api_version="v1beta", timeout=30_000)
-        self._client = genai.Client(api_key="any", http_options=options)
-
-    def ask(self, model: str, asking: Asking) -> Said:
-        return self._send(model, asking, [self._user(asking)])
+        return genai.Client(api_key="any", http_options=options)
 
     def tell(self, model: str, asking: Asking, said: Said, outputs: Sequence[str]) -> Said:
         results = [
@@ -310,16 +293,13 @@ class GeminiDriver(Driver):
         ]
         return self._send(model, asking, [self._user(asking), said.turn, types.Content(role="user", parts=results)])
 
-    def close(self) -> None:
-        self._client.close()
-
     def _user(self, asking: Asking) -> Any:
         parts = [types.Part(text=asking.text)]
         if asking.picture:
             parts.append(types.Part.from_bytes(data=base64.b64decode(PICTURE), mime_type="image/png"))
         return types.Content(role="user", parts=parts)
 
-    def _send(self, model: str, asking: Asking, contents: list[Any]) -> Said:
+    def _send(self, model: str, asking: Asking, turns: list[Any]) -> Said:
         config = types.GenerateContentConfig()
         if asking.tools:
             function: Any = {"name": "weather", "description": ABOUT, "parametersJsonSchema": PARAMETERS}
@@ -329,9 +309,9 @@ class GeminiDriver(Driver):
             config.response_mime_type, config.response_json_schema = "application/json", SCHEMA
         try:
             if asking.stream:
-                stream = self._client.models.generate_content_stream(model=model, contents=contents, config=config)
+                stream = self._client.models.generate_content_stream(model=model, contents=turns, config=config)
                 return self._said(list(stream))
-            return self._said([self._client.models.generate_content(model=model, contents=contents, config=config)])
+            return self._said([self._client.models.generate_content(model=model, contents=turns, config=config)])
         except errors.APIError as error:
             headers = getattr(error.response, "headers", {})
             raise Refused(error.code, str(error), headers.get("retry-after")) from error
