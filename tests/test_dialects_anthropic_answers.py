@@ -118,7 +118,7 @@ def test_a_kept_turn_can_be_recalled_by_its_call() -> None:
         + ended("tool_use")
     )
     keep = next(one for one in read(data) if isinstance(one, Keep))
-    turn = recalled({keep.name: keep.value}, "toolu_1", "anthropic.messages")
+    turn = recalled({keep.name: keep.value}, keep.name, "anthropic.messages")
     assert turn
     assert turn.thoughts == (Thought("hm", "sig"),)
 

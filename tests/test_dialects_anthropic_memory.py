@@ -33,7 +33,7 @@ def fields(*messages: Any, **more: Any) -> Fields:
 
 
 def kept(*thoughts: Thought, source: str = NAME) -> dict[str, bytes]:
-    return {name_of("t1"): msgspec.json.encode(Turn(source, thoughts, {}))}
+    return {name_of("t1", {}): msgspec.json.encode(Turn(source, thoughts, {}))}
 
 
 def resolved(before: Fields, **found: bytes) -> dict[str, Any]:
@@ -48,7 +48,7 @@ BARE = (USER, model({"type": "text", "text": "let me"}, USE), RESULT)
 
 @pytest.mark.parametrize("thinking", [BUDGET, EFFORT])
 def test_a_turn_without_its_thoughts_is_looked_for_by_its_first_call(thinking: Any) -> None:
-    assert list(MESSAGES.names(fields(*BARE, thinking=thinking))) == ["turn:t1"]
+    assert list(MESSAGES.names(fields(*BARE, thinking=thinking))) == [name_of("t1", {})]
 
 
 @pytest.mark.parametrize("more", [{}, {"thinking": {"type": "disabled"}}])

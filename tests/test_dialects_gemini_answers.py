@@ -244,8 +244,8 @@ def test_a_turn_that_called_is_kept_under_its_first_call() -> None:
         )
     )
     (keep,) = [event for event in found if isinstance(event, Keep)]
-    assert keep.name == name_of("c")
-    turn = recalled({keep.name: keep.value}, "c", OWN)
+    assert keep.name == name_of("c", {})
+    turn = recalled({keep.name: keep.value}, keep.name, OWN)
     assert turn is not None
     assert turn.signatures == {"c": "c2ln"}
 

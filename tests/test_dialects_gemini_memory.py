@@ -36,7 +36,7 @@ USER = {"role": "user", "parts": [{"text": "functionCall is only a word here"}]}
 
 
 def kept(id: str, source: str = OWN, **signatures: str) -> dict[str, bytes]:
-    return {name_of(id): msgspec.json.encode(Turn(source, (Thought("hm"),), signatures))}
+    return {name_of(id, {}): msgspec.json.encode(Turn(source, (Thought("hm"),), signatures))}
 
 
 def parts(found: Fields, at: int = 1) -> Any:
@@ -52,7 +52,7 @@ def test_it_asks_for_turns_whose_first_call_is_unsigned() -> None:
         turn(call("e", thoughtSignature=FOREIGN)),
         turn(call()),
     )
-    assert GEMINI.names(asked) == [name_of("a"), name_of("d"), name_of("e")]
+    assert GEMINI.names(asked) == [name_of(id, {}) for id in "ade"]
 
 
 def test_what_was_kept_is_put_back() -> None:

@@ -80,14 +80,28 @@ def test_a_turn_that_called_tools_is_kept_under_its_first_call() -> None:
     noted = Noted("gemini.generate", Told(*TURN, Finish("tool_calls")))
     events = [event for at in range(6) for event in noted.event(str(at).encode(), "")]
     (keep,) = kept(events)
-    assert keep.name == name_of("c1")
-    turn = recalled({keep.name: keep.value}, "c1", "gemini.generate")
+    assert keep.name == name_of("c1", {})
+    turn = recalled({keep.name: keep.value}, keep.name, "gemini.generate")
     assert turn is not None
     assert (turn.thoughts, turn.signatures) == ((Thought("I see", "sig"),), {"c1": "s1"})
-    assert recalled({keep.name: keep.value}, "c1", "anthropic.messages") is None
-    assert recalled({}, "c1", "gemini.generate") is None
+    assert recalled({keep.name: keep.value}, keep.name, "anthropic.messages") is None
+    assert recalled({}, keep.name, "gemini.generate") is None
     whole = Noted("gemini.generate", Told(*TURN, Finish("tool_calls"))).body(b"")
     assert kept(list(whole)) == [keep]
+
+
+def test_turns_of_two_conversations_whose_calls_have_the_same_id_are_two() -> None:
+    def name(arguments: str) -> str:
+        said = (Thought("hm"), ToolStart("f:0", "f"), ToolArgs("f:0", arguments), Finish("tool_calls"))
+        (keep,) = kept(list(Noted("openai.chat", Told(*said)).body(b"")))
+        return keep.name
+
+    assert name('{"city": "Oslo"}') != name('{"city": "Bergen"}')
+
+
+def test_clients_may_write_arguments_in_their_own_way() -> None:
+    assert name_of("c", {"a": 1.0, "b": [2.50, "1.0"]}) == name_of("c", {"b": [2.5, "1.0"], "a": 1})
+    assert name_of("c", {"a": 1}) != name_of("c", {"a": "1"})
 
 
 @pytest.mark.parametrize("said", [(Thought("I see"),), (ToolStart("c1", "f"),), (Text("x"),)])

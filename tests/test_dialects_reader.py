@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmrouter.dialects import Chat
-from llmrouter.dialects.noting import Turn
+from llmrouter.dialects.noting import Turn, name_of
 from llmrouter.dialects.openai_answers import AnswerMeaning
 from llmrouter.dialects.openai_usage import read_usage, write_usage
 from llmrouter.dialects.reader import AnswerReader
@@ -91,8 +91,8 @@ STREAM = (
 )
 
 
-def kept(call: str, *thoughts: Thought) -> Keep:
-    return Keep(f"turn:{call}", msgspec.json.encode(Turn("openai.chat", thoughts, {})))
+def kept(call: str, arguments: Any, *thoughts: Thought) -> Keep:
+    return Keep(name_of(call, arguments), msgspec.json.encode(Turn("openai.chat", thoughts, {})))
 
 
 def test_a_stream_is_read_event_by_event() -> None:
@@ -103,7 +103,7 @@ def test_a_stream_is_read_event_by_event() -> None:
         ToolStart("c1", "f"),
         ToolArgs("c1", '{"a"'),
         ToolArgs("c1", ":1}"),
-        kept("c1", Thought("hm")),
+        kept("c1", {"a": 1}, Thought("hm")),
         Finish("tool_calls"),
         Spent(Usage(input=3, output=2)),
     ]
@@ -467,7 +467,7 @@ def test_a_body_is_one_frame() -> None:
     assert frame.raw == whole
     assert not frame.wire.stream
     assert frame.events == (
-        kept("a", Thought("r")),
+        kept("a", {}, Thought("r")),
         Begin("a", "m"),
         Thought("r"),
         Text("x"),

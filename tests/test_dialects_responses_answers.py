@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from llmrouter.dialects import Responses
 from llmrouter.dialects.common import dumps
-from llmrouter.dialects.noting import name_of, recalled
+from llmrouter.dialects.noting import recalled
 from llmrouter.testing.upstream_line import Received
 from llmrouter.testing.upstream_responses import Responses as Speaker
 from llmrouter.types import (
@@ -263,7 +263,7 @@ def test_a_count_is_a_result(body: bytes, found: list[Event]) -> None:
 def test_a_turn_that_calls_is_kept_with_its_thoughts() -> None:
     thought = {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "gAAA"}
     (keep,) = [event for event in whole(thought, CALL) if isinstance(event, Keep)]
-    turn = recalled({name_of("c1"): keep.value}, "c1", OWN)
+    turn = recalled({keep.name: keep.value}, keep.name, OWN)
     assert turn is not None
     assert turn.thoughts == (Thought("", "gAAA", redacted=True),)
 

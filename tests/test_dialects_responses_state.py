@@ -115,12 +115,12 @@ def test_items_are_listed_whole_each_with_an_id_of_its_own() -> None:
 
 
 def turn(*thoughts: Thought, source: str = OWN) -> dict[str, bytes]:
-    return {name_of("c1"): dumps(Turn(source, thoughts, {}))}
+    return {name_of("c1", {}): dumps(Turn(source, thoughts, {}))}
 
 
 def test_thoughts_that_a_client_dropped_are_put_back_before_their_turn() -> None:
     asked = fields(input=[HELLO, {"role": "assistant", "content": "Looking."}, CALL, OUTPUT])
-    assert RESPONSES.names(asked) == [name_of("c1")]
+    assert RESPONSES.names(asked) == [name_of("c1", {})]
     found = turn(Thought("hm", "gAAA"), Thought("unsigned"))
     (_, thought, *_) = said(RESPONSES.resolve(asked, found))
     assert thought == {
@@ -143,7 +143,7 @@ def test_turns_that_kept_their_thoughts_or_called_nothing_miss_nothing() -> None
     assert RESPONSES.names(fields(input=[HELLO, thought, CALL, OUTPUT, spoken, HELLO])) == []
     assert RESPONSES.names(fields()) == []
     two = fields(input=[CALL, OUTPUT, CALL | {"call_id": "c2"}, CALL | {"call_id": "c3"}])
-    assert RESPONSES.names(two) == [name_of("c1"), name_of("c2")]
+    assert RESPONSES.names(two) == [name_of("c1", {}), name_of("c2", {})]
 
 
 def test_what_is_kept_is_json() -> None:

@@ -216,7 +216,7 @@ def test_messages_without_marks_are_the_same_bytes() -> None:
 
 
 def kept(*thoughts: Thought, source: str = "openai.chat", **signatures: str) -> dict[str, bytes]:
-    return {name_of("c1"): msgspec.json.encode(Turn(source, thoughts, signatures))}
+    return {name_of("c1", {}): msgspec.json.encode(Turn(source, thoughts, signatures))}
 
 
 def resolved(message: dict[str, Any], found: dict[str, bytes], **body: Any) -> dict[str, Any]:
@@ -232,15 +232,20 @@ def test_a_turn_is_kept_and_put_back() -> None:
     assert resolved({"tool_calls": [CALL]}, {keep.name: keep.value})["reasoning_content"] == "hm"
 
 
-def test_a_blank_stands_for_thoughts_that_are_lost() -> None:
-    assert resolved({"tool_calls": [CALL]}, {})["reasoning_content"] == " "
-    assert resolved({"tool_calls": [CALL], "reasoning_content": ""}, {})["reasoning_content"] == " "
-    assert resolved({"tool_calls": [CALL]}, kept(Thought("hm"), source=OTHER))["reasoning_content"] == " "
+def test_the_signed_pieces_of_thoughts_are_put_back_as_they_came() -> None:
+    told = answered({"reasoning": "hm", "reasoning_details": [TEXT_PIECE], "tool_calls": [CALL]})
+    (keep,) = [one for one in told if isinstance(one, Keep)]
+    ways: list[dict[str, Any]] = [{}, {"reasoning_content": ""}, {"reasoning": None, "reasoning_details": []}]
+    for dropped in ways:
+        message = resolved({"tool_calls": [CALL], **dropped}, {keep.name: keep.value})
+        assert message["reasoning_details"] == [TEXT_PIECE]
 
 
-def test_thoughts_under_another_name_are_as_good() -> None:
-    assert resolved({"tool_calls": [CALL], "reasoning": "hm"}, {})["reasoning_content"] == "hm"
-    assert resolved({"tool_calls": [CALL], "reasoning": None}, {})["reasoning_content"] == " "
+def test_what_nobody_kept_is_the_same_bytes() -> None:
+    asked = fields(messages=[USER, {"role": "assistant", "tool_calls": [CALL]}])
+    assert CHAT.names(asked)
+    assert CHAT.resolve(asked, {}) is asked
+    assert CHAT.resolve(asked, kept(Thought("hm"), source=OTHER)) is asked
 
 
 def test_signatures_of_calls_are_put_back() -> None:
@@ -255,6 +260,8 @@ def test_signatures_of_calls_are_put_back() -> None:
         {"content": "x"},
         {"tool_calls": []},
         {"tool_calls": [CALL], "reasoning_content": "mine"},
+        {"tool_calls": [CALL], "reasoning": "mine"},
+        {"tool_calls": [CALL], "reasoning_details": [TEXT_PIECE]},
     ],
 )
 def test_other_turns_are_the_same_bytes(message: dict[str, Any]) -> None:

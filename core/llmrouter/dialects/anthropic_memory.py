@@ -27,6 +27,7 @@ _THOUGHTS = ("thinking", "redacted_thinking")
 class Block(msgspec.Struct, gc=False):
     type: Any = ""
     id: Any = ""
+    input: Any = None
 
 
 class Said(msgspec.Struct, gc=False):
@@ -41,7 +42,7 @@ _opened = msgspec.json.Decoder(list[Fields])
 
 def names(fields: Fields) -> Sequence[str]:
     """The names of turns that called tools and came back without their thoughts."""
-    return [name_of(id) for id in _bare(fields).values()] if thinks(fields) else ()
+    return list(_bare(fields).values()) if thinks(fields) else ()
 
 
 def resolve(fields: Fields, found: Mapping[str, bytes]) -> Fields:
@@ -79,18 +80,18 @@ def lacks_thoughts(fields: Fields) -> bool:
 def _kept(fields: Fields, found: Mapping[str, bytes]) -> Mapping[int, Turn]:
     if not found:
         return {}
-    turns = {at: recalled(found, id, NAME) for at, id in _bare(fields).items()}
+    turns = {at: recalled(found, name, NAME) for at, name in _bare(fields).items()}
     return {at: turn for at, turn in turns.items() if turn and turn.thoughts}
 
 
 def _bare(fields: Fields) -> Mapping[int, str]:
-    """Place → id of the first call, of every message that calls tools and does not begin with a thought."""
+    """Place → name of the kept turn, of every message that calls tools and does not begin with a thought."""
     bare: dict[int, str] = {}
     for at, said in enumerate(_read(fields)):
         blocks = _content(said) if said.role == "assistant" else ()
-        called = [block.id for block in blocks if block.type == "tool_use" and isinstance(block.id, str)]
+        called = [block for block in blocks if block.type == "tool_use" and isinstance(block.id, str)]
         if called and blocks[0].type not in _THOUGHTS:
-            bare[at] = called[0]
+            bare[at] = name_of(called[0].id, called[0].input or {})
     return bare
 
 

@@ -23,6 +23,12 @@ PLACEHOLDER = base64.b64encode(b"skip_thought_signature_validator").decode()
 
 class Call(msgspec.Struct, gc=False):
     id: str | None = None
+    args: Any = None
+
+    @property
+    def name(self) -> str:
+        """Of the turn that began with this call, where it is kept."""
+        return name_of(self.id or "", self.args or {})
 
 
 class Part(msgspec.Struct, gc=False):
@@ -53,7 +59,7 @@ Change = Callable[[list[dict[str, Any]]], None]
 
 def names(fields: Fields) -> Sequence[str]:
     """Under which names the turns are kept whose calls came without a signature."""
-    return [name_of(call.id) for _, call in _unsigned(_looked(fields)) if call.id]
+    return [call.name for _, call in _unsigned(_looked(fields)) if call.id]
 
 
 def resolve(fields: Fields, found: Mapping[str, bytes]) -> Fields:
@@ -64,7 +70,7 @@ def resolve(fields: Fields, found: Mapping[str, bytes]) -> Fields:
         if any(is_foreign(part.signature) for part in content.parts or ()):
             changes.setdefault(at, []).append(_strip)
     for at, call in _unsigned(contents):
-        if turn := recalled(found, call.id or "", NAME):
+        if turn := recalled(found, call.name, NAME):
             changes.setdefault(at, []).append(_put_back(turn.signatures))
     return _changed(fields, changes)
 

@@ -1,17 +1,21 @@
 """What a vendor demands back of a turn that called tools: its thoughts, and the signatures of its calls.
 
-Clients drop what their dialect has no place for. So the turn is kept under the id of its first call, which every
-client sends back, and put in again when the conversation returns to the same dialect.
+Clients drop what their dialect has no place for. So the turn is kept under its first call, which every client
+sends back, and put in again when the conversation returns to the same dialect. The id of a call is not enough: some
+vendors count theirs anew in every answer, and the thoughts of one conversation must not come up in another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
-from llmrouter.types import Event, Finish, Keep, Thought, ToolStart, Value
+from llmrouter.types import Event, Finish, Keep, Thought, ToolArgs, ToolStart, Value
 
+from .calls import arguments_of
 from .meaning import Meaning
 
 PREFIX = "turn:"
@@ -27,17 +31,24 @@ class Turn(Value, frozen=True):
     signatures: Mapping[str, str]
 
 
+def _number(said: str) -> float | int:
+    value = float(said)
+    return int(value) if value.is_integer() else value
+
+
 _turns = msgspec.json.Decoder(Turn)
+_alike = msgspec.json.Decoder(float_hook=_number)  # to clients in JavaScript 1.0 is 1
 
 
-def name_of(call_id: str) -> str:
-    """The name under which the turn that began with this call is kept."""
-    return PREFIX + call_id
+def name_of(call_id: str, arguments: Any) -> str:
+    """The name under which the turn is kept whose first call has this id and these arguments, an object."""
+    said = msgspec.json.encode(_alike.decode(msgspec.json.encode(arguments)), order="sorted")
+    return f"{PREFIX}{call_id}:{blake2b(said, digest_size=8).hexdigest()}"
 
 
-def recalled(found: Mapping[str, bytes], call_id: str, source: str) -> Turn | None:
-    """The turn that began with this call, if it was kept and was said in the dialect `source`."""
-    kept = found.get(name_of(call_id))
+def recalled(found: Mapping[str, bytes], name: str, source: str) -> Turn | None:
+    """The turn of this name, if it was kept and was said in the dialect `source`."""
+    kept = found.get(name)
     turn = _turns.decode(kept) if kept else None
     return turn if turn and turn.source == source else None
 
@@ -66,6 +77,7 @@ class Noted:
         self._dialect, self._meaning = dialect, meaning
         self._thoughts: list[Thought] = []
         self._first = ""  # id of the first call
+        self._arguments: list[str] = []  # fragments of those of the first call
         self._signatures: dict[str, str] = {}
 
     def event(self, data: bytes, name: str) -> Sequence[Event]:
@@ -86,10 +98,14 @@ class Noted:
                 self._first = self._first or event.id
                 if event.signature:
                     self._signatures[event.id] = event.signature
+            elif isinstance(event, ToolArgs):
+                if event.id == self._first:
+                    self._arguments.append(event.json)
             elif kind is Finish and self._first and (self._thoughts or self._signatures):
                 return [self._kept(), *events]
         return events
 
     def _kept(self) -> Keep:
         turn = Turn(self._dialect, gathered(self._thoughts), self._signatures)
-        return Keep(name_of(self._first), msgspec.json.encode(turn))
+        name = name_of(self._first, arguments_of("".join(self._arguments)))
+        return Keep(name, msgspec.json.encode(turn))

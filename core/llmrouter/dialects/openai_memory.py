@@ -1,7 +1,7 @@
 """What vendors of Chat Completions demand back of earlier turns, and what is none of their business.
 
-DeepSeek and Moonshot refuse a conversation whose calls of tools come without the thoughts that led to them; of
-thoughts that are lost they take a blank.
+DeepSeek and Moonshot refuse a conversation whose calls of tools come without the thoughts that led to them; models
+behind OpenRouter want their signed pieces back. What stands for thoughts that are lost is for a provider to say.
 """
 
 from __future__ import annotations
@@ -13,25 +13,36 @@ import msgspec
 
 from llmrouter.types import Fields
 
-from .checks import kind
+from .calls import arguments_of
 from .common import decode, get, loads, raw
 from .noting import Turn, name_of, recalled
 from .openai_thoughts import NAME, as_list, google_signature, is_foreign, signed, written_thoughts
 from .signatures import MARK
 
-LOST = " "
-"""What stands for thoughts that nobody kept."""
-
 _RARE, _MARKED = MARK[:1].encode(), b'"' + MARK.encode()
+_NULL = msgspec.Raw(b"null")
+_NOTHING = (b"null", b'""', b"[]")
+
+
+class Function(msgspec.Struct, gc=False, frozen=True):
+    arguments: Any = ""
 
 
 class Called(msgspec.Struct, gc=False):
     id: str = ""
+    function: Function = Function()
+
+    @property
+    def name(self) -> str:
+        said = self.function.arguments
+        return name_of(self.id, arguments_of(said) if isinstance(said, str) else said)
 
 
 class Said(msgspec.Struct, gc=False):
     role: str = ""
-    reasoning_content: msgspec.Raw = msgspec.Raw(b"null")
+    reasoning_content: msgspec.Raw = _NULL
+    reasoning: msgspec.Raw = _NULL
+    reasoning_details: msgspec.Raw = _NULL
     tool_calls: list[Called] | None = None
 
 
@@ -42,17 +53,17 @@ _calls = msgspec.json.Decoder(list[dict[str, Any]])
 
 def names(fields: Fields) -> Sequence[str]:
     """The names of turns that came back without their thoughts."""
-    return [name_of(id) for id in _bare(fields).values()]
+    return list(_bare(fields).values())
 
 
 def resolve(fields: Fields, found: Mapping[str, bytes]) -> Fields:
-    """The fields with every such turn as its vendor said it, or with a blank for its thoughts."""
-    bare = _bare(fields)
-    if not bare:
+    """The fields with every such turn that was kept as its vendor said it."""
+    turns = {at: turn for at, name in _bare(fields).items() if (turn := recalled(found, name, NAME))}
+    if not turns:
         return fields
     messages = decode(_opened, fields["messages"])
-    for at, id in bare.items():
-        _put_back(messages[at], recalled(found, id, NAME))
+    for at, turn in turns.items():
+        _put_back(messages[at], turn)
     return fields | {"messages": raw(messages)}
 
 
@@ -78,7 +89,7 @@ def own(messages: msgspec.Raw) -> msgspec.Raw:
 
 
 def _bare(fields: Fields) -> dict[int, str]:
-    """Place → id of the first call, of every turn that called tools and has no thoughts."""
+    """Place → name of the kept turn, of every turn that called tools and has no thoughts."""
     if "messages" not in fields or _thinks_not(fields):
         return {}
     try:
@@ -86,10 +97,15 @@ def _bare(fields: Fields) -> dict[int, str]:
     except ValueError:
         return {}
     return {
-        at: one.tool_calls[0].id
+        at: one.tool_calls[0].name
         for at, one in enumerate(messages)
-        if one.role == "assistant" and one.tool_calls and bytes(one.reasoning_content) in (b"null", b'""')
+        if one.role == "assistant" and one.tool_calls and _is_bare(one)
     }
+
+
+def _is_bare(said: Said) -> bool:
+    thoughts = (said.reasoning_content, said.reasoning, said.reasoning_details)
+    return all(bytes(one) in _NOTHING for one in thoughts)
 
 
 def _thinks_not(fields: Fields) -> bool:
@@ -97,11 +113,7 @@ def _thinks_not(fields: Fields) -> bool:
     return isinstance(said, dict) and said.get("type") == "disabled"
 
 
-def _put_back(message: Fields, turn: Turn | None) -> None:
-    if turn is None:
-        said = message.get("reasoning")  # what another vendor calls them
-        message["reasoning_content"] = said if said and kind(said) == "string" else raw(LOST)
-        return
+def _put_back(message: Fields, turn: Turn) -> None:
     told = written_thoughts(turn.thoughts)
     message.update({name: raw(value) for name, value in told.items()})
     if turn.signatures:

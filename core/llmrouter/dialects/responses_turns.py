@@ -7,11 +7,13 @@ all. Vendors give it to those who ask, and only models that reason may be asked.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from llmrouter.types import Fields
 
+from .calls import arguments_of
 from .checks import kind
 from .common import decode, get, raw
 from .noting import name_of, recalled
@@ -30,8 +32,16 @@ class Peeked(msgspec.Struct, gc=False):
     type: str | None = ""
     role: str | None = ""
     call_id: str | None = ""
+    arguments: Any = ""
+    input: Any = ""
     encrypted_content: str | None = None
     content: msgspec.Raw = _NULL
+
+    @property
+    def name(self) -> str:
+        """Of the turn that began with this call, where it is kept. A custom tool is called with a text."""
+        custom = self.type == "custom_tool_call"
+        return name_of(self.call_id or "", {"input": self.input} if custom else arguments_of(str(self.arguments)))
 
 
 _peeked = msgspec.json.Decoder(list[Peeked])
@@ -50,7 +60,7 @@ def without_foreign(fields: Fields) -> Fields:
 
 def missing(fields: Fields) -> Sequence[str]:
     """Names under which thoughts may be kept that a client has dropped."""
-    return [name_of(call_id) for _, call_id in _thoughtless(fields)]
+    return [name for _, name in _thoughtless(fields)]
 
 
 def resolved(fields: Fields, found: Mapping[str, bytes]) -> Fields:
@@ -58,8 +68,8 @@ def resolved(fields: Fields, found: Mapping[str, bytes]) -> Fields:
     if not found:
         return fields
     items = items_of(fields)
-    for at, call_id in reversed(list(_thoughtless(fields))):
-        if turn := recalled(found, call_id, NAME):
+    for at, name in reversed(list(_thoughtless(fields))):
+        if turn := recalled(found, name, NAME):
             thoughts = [msgspec.structs.replace(thought, source=NAME) for thought in turn.thoughts]
             items[at:at] = [raw(item) for thought in thoughts if (item := write_thought(thought))]
     return fields | {"input": raw(items)}
@@ -74,12 +84,12 @@ def asking_for_reasoning(fields: Fields) -> Fields:
 
 
 def _thoughtless(fields: Fields) -> Iterator[tuple[int, str]]:
-    """Turns that call something and show no thought: where they begin, and the id of their first call."""
+    """Turns that call something and show no thought: where they begin, and their names."""
     start, thought, call = 0, False, ""
     for at, item in enumerate([*_peek(fields), Peeked(role="user")]):
         if item.type in _SPOKEN or item.role == "assistant":
             thought = thought or item.type == "reasoning"
-            call = call or (item.call_id or "")
+            call = call or (item.name if item.call_id else "")
             continue
         if call and not thought:
             yield start, call

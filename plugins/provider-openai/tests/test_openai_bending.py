@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from llmrouter_provider_openai.bending import asking_for_reasoning, bent, counted, touched
-from llmrouter_provider_openai.profile import Bend, load
+from llmrouter_provider_openai.profile import Bend, load, names
 
 from llmrouter.provider import read_data
 from llmrouter.types import Fields, Op
@@ -68,6 +69,40 @@ def test_thoughts_of_other_vendors_are_taken_out_where_they_are_refused() -> Non
     assert bend(body, message_strip=["reasoning_content"]) == '{"messages":[{"role":"assistant","content":"x"}]}'
     for name in ("groq", "cerebras"):
         assert "reasoning_content" in load(name).request.message_strip
+
+
+def test_vendors_that_refuse_calls_without_thoughts_get_them() -> None:
+    demanding = [name for name in names() if load(name).request.thoughts]
+    assert demanding == ["deepseek", "moonshot"]
+    assert all("openai.chat" in load(name).keeps for name in demanding)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({}, " "),
+        ({"reasoning_content": ""}, " "),
+        ({"reasoning_content": None, "reasoning": None}, " "),
+        ({"reasoning": ["odd"]}, " "),
+        ({"reasoning": "hm"}, "hm"),
+        ({"reasoning_content": "mine", "reasoning": "hm"}, "mine"),
+    ],
+)
+def test_a_turn_that_called_tools_tells_its_thoughts_where_that_is_demanded(
+    said: dict[str, Any], told: str
+) -> None:
+    message = {"role": "assistant", "tool_calls": [{"id": "c"}], **said}
+    body = json.dumps({"messages": [{"role": "user", "content": "x"}, message]})
+    user, turn = json.loads(bend(body, thoughts=True))["messages"]
+    assert turn["reasoning_content"] == told
+    assert "reasoning_content" not in user
+
+
+def test_no_thoughts_are_demanded_of_who_does_not_think_or_called_nothing() -> None:
+    called = '{"messages":[{"role":"assistant","tool_calls":[{"id":"c"}]}],"thinking":{"type":"disabled"}}'
+    silent = '{"messages":[{"role":"assistant","content":"x","tool_calls":[]}],"thinking":7}'
+    assert bend(called, thoughts=True) == called
+    assert bend(silent, thoughts=True) == silent
 
 
 def test_fields_are_dropped_by_name_and_kept_by_name() -> None:

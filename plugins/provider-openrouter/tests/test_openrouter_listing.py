@@ -72,7 +72,7 @@ def test_zero_is_a_price_and_a_free_model_has_it_whatever_is_listed() -> None:
 def test_what_is_not_as_it_should_be_is_unknown(said: Any) -> None:
     names = ("architecture", "pricing", "top_provider", "context_length")
     broken = dict.fromkeys(names, "x" if said == 5 else said)
-    assert read_card({"id": "a", "supported_parameters": None} | broken) == Card()
+    assert read_card({"id": "a", "supported_parameters": None} | broken) == Card(keeps=frozenset({"openai.chat"}))
 
 
 def test_broken_tiers_are_left_out() -> None:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
+from attrs import evolve
 
 from llmrouter.dialects import raw
 from llmrouter.types import Fields, Op
@@ -16,6 +17,8 @@ from .profile import Bend
 _objects = msgspec.json.Decoder(list[Fields])
 _object = msgspec.json.Decoder(Fields)
 
+THOUGHTS, LOST = "reasoning_content", " "
+NOTHING = (b"", b"null", b'""', b"[]")
 ENCRYPTED = "reasoning.encrypted_content"
 COUNTED = frozenset(
     {
@@ -41,6 +44,8 @@ def bent(fields: Fields, bend: Bend, op: Op) -> Fields:
         return found
     if bend.tool_choice and "tool_choice" in found:
         _choose(found, bend.tool_choice)
+    if bend.thoughts and _thinks_not(found):
+        bend = evolve(bend, thoughts=False)
     for name, change in (("messages", _message), ("input", _message), ("tools", _tool)):
         if name in found and _is_touched(name, bend):
             found[name] = _each(found[name], bend, change)
@@ -78,6 +83,14 @@ def _new_name(name: str, fields: Fields, bend: Bend) -> str:
     return name if new in fields else new  # both were sent: the vendor's own name wins, see `drop`
 
 
+def _thinks_not(fields: Fields) -> bool:
+    try:
+        said = msgspec.json.decode(fields.get("thinking", b"null"))
+    except msgspec.MsgspecError:
+        return False
+    return isinstance(said, dict) and said.get("type") == "disabled"
+
+
 def _choose(fields: Fields, choices: Mapping[str, str | None]) -> None:
     try:
         choice = msgspec.json.decode(fields["tool_choice"])
@@ -97,7 +110,7 @@ def _is_touched(name: str, bend: Bend) -> bool:
     if name == "tools":
         return bool(bend.tool_strip)
     strips = bend.strip_nulls or bend.message_strip or bend.message_keep
-    return bool(bend.roles or bend.flatten or strips or bend.call_ids)
+    return bool(bend.roles or bend.flatten or bend.thoughts or strips or bend.call_ids)
 
 
 def _each(value: msgspec.Raw, bend: Bend, change: Any) -> msgspec.Raw:
@@ -126,7 +139,16 @@ def _message(message: Fields, bend: Bend) -> Fields:
         refit(found, bend.call_ids)
     if bend.flatten and "content" in found:
         found["content"] = _flat(found["content"])
-    return found
+    return _thoughtful(found) if bend.thoughts else found
+
+
+def _thoughtful(message: Fields) -> Fields:
+    """A turn that called tools, with its thoughts under the name that this vendor looks for."""
+    if bytes(message.get("tool_calls", b"")) in NOTHING or bytes(message.get(THOUGHTS, b"")) not in NOTHING:
+        return message
+    said = message.get("reasoning")  # what other vendors call them
+    told = said is not None and bytes(said).startswith(b'"') and bytes(said) not in NOTHING
+    return message | {THOUGHTS: said if said is not None and told else raw(LOST)}
 
 
 def refit(message: Fields, length: int) -> None:

@@ -65,6 +65,7 @@ class Bend:
     tool_choice: Mapping[str, str | None] = field(factory=dict)  # None leaves the field out
     tool_strip: Words = field(default=frozenset(), converter=_set)  # keys of a function's description
     message_strip: Words = field(default=frozenset(), converter=_set)  # keys of a message
+    thoughts: bool = False  # a turn that called tools must tell its thoughts; a blank stands for lost ones
     flatten: bool = False  # a list of text parts becomes one text
     strip_nulls: bool = False  # fields of messages that are null
 

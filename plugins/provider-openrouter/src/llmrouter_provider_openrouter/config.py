@@ -24,6 +24,8 @@ PATHS: Mapping[str, str] = {
 TEXT = ("openai.chat", "openai.responses", "anthropic.messages")
 OPS: frozenset[Op] = frozenset({"chat", "embed", "rerank"})
 """It counts no tokens."""
+KEEPS = frozenset({"openai.chat"})
+"""Models of several vendors want the signed pieces of their thoughts back: OpenRouter hands them on."""
 FREE = ":free"
 """How the ids of models end that cost nothing."""
 
@@ -59,7 +61,7 @@ def endpoints(config: ProviderSettings) -> Sequence[Endpoint]:
 
 def known(model: str) -> Card:
     """What the id of a model says of it."""
-    return Card(price=Price(input=0.0, output=0.0)) if model.endswith(FREE) else Card()
+    return Card(price=Price(input=0.0, output=0.0) if model.endswith(FREE) else None, keeps=KEEPS)
 
 
 def suggest(environ: Mapping[str, str]) -> Mapping[str, Any]:

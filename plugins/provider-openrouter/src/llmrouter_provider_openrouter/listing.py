@@ -10,7 +10,7 @@ from typing import Any
 
 from llmrouter.types import Card, Price, Tier
 
-from .config import known
+from .config import KEEPS, known
 
 MILLION = 1_000_000
 _ABILITIES: Mapping[str, str] = {
@@ -40,6 +40,7 @@ def read_card(model: Mapping[str, Any]) -> Card:
         window=_count(model.get("context_length")) or _count(top.get("context_length")),
         max_output=_count(top.get("max_completion_tokens")),
         price=_price(_object(model.get("pricing"))) or known(str(model.get("id"))).price,
+        keeps=KEEPS,
     )
 
 
