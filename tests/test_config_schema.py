@@ -41,6 +41,9 @@ CLASSES: Mapping[str, type] = {
 INSIDE = {
     ("engine", "timeouts"): settings.TimeoutSettings,
     ("engine", "retry_budget"): settings.RetryBudgetSettings,
+    ("engine", "hedge"): settings.HedgeSettings,
+    ("engine", "stream"): settings.StreamSettings,
+    ("engine", "queue"): settings.QueueSettings,
     ("routing", "sticky"): settings.StickySettings,
 }
 NOT_KEYS = {"config", "name", "revision", "source"}

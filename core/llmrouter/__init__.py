@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         PolicyType,
         ProviderType,
         QuotaStoreType,
+        RepairType,
         TokenCounterType,
     )
 
@@ -30,6 +31,7 @@ __all__ = [
     "PolicyType",
     "ProviderType",
     "QuotaStoreType",
+    "RepairType",
     "TokenCounterType",
     "__version__",
     "hookimpl",

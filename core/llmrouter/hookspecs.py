@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         PolicyType,
         ProviderType,
         QuotaStoreType,
+        RepairType,
         TokenCounterType,
     )
 
@@ -71,6 +72,14 @@ def llmrouter_register_token_counters() -> Iterable[TokenCounterType]:  # type: 
     """Called at start-up when such a plugin is installed. Return what counts tokens better than the core.
 
     Example: `return [TokenCounterType(name="tiktoken", config=Config, schema=SCHEMA, build=build)]`
+    """
+
+
+@hookspec
+def llmrouter_register_repairs() -> Iterable[RepairType]:  # type: ignore[empty-body]
+    """Called at start-up when the plugin is installed. Return what mends JSON and tool calls that a model spoiled.
+
+    Example: `return [RepairType(name="repair", config=Config, schema=SCHEMA, build=build)]`
     """
 
 

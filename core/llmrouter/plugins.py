@@ -29,6 +29,7 @@ from .protocols import (
     PolicyType,
     ProviderType,
     QuotaStoreType,
+    RepairType,
     TokenCounterType,
 )
 from .settings import ProviderSettings
@@ -41,6 +42,7 @@ HOOKS = {
     "cache": "llmrouter_register_caches",
     "metrics": "llmrouter_register_metrics_sinks",
     "tokens": "llmrouter_register_token_counters",
+    "repair": "llmrouter_register_repairs",
     "app": "llmrouter_register_apps",
 }
 COMMANDS = "llmrouter_register_commands"
@@ -51,6 +53,7 @@ TYPES: Mapping[str, type[PluginType]] = {
     "cache": CacheType,
     "metrics": MetricsSinkType,
     "tokens": TokenCounterType,
+    "repair": RepairType,
     "app": AppType,
 }
 ON_DEMAND = ("provider", "policy", "quota", "cache", "metrics")

@@ -31,6 +31,7 @@ from .types import (
     Request,
     RequestRecord,
     Sighting,
+    ToolCall,
     Trouble,
     Unit,
     Verdict,
@@ -265,6 +266,18 @@ class TokenCounter(Protocol):
     def count(self, text: str, model: str) -> int | None: ...
 
 
+class Repairs(Protocol):
+    """Mends what a model meant to be JSON. Pure, and bounded: what is too long is not looked at. None: it cannot."""
+
+    def json(self, text: str) -> str | None:
+        """The JSON value that a text was meant to be, as JSON: without fences, commas too many, words around it."""
+        ...
+
+    def calls(self, text: str, tools: Sequence[str]) -> Sequence[ToolCall] | None:
+        """The calls that a model wrote as text instead of making them; only of tools of these names."""
+        ...
+
+
 # --- serving
 
 ASGIScope = MutableMapping[str, Any]
@@ -393,6 +406,11 @@ class MetricsSinkType(PluginType):
 
 @frozen(kw_only=True)
 class TokenCounterType(PluginType):
+    pass
+
+
+@frozen(kw_only=True)
+class RepairType(PluginType):
     pass
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from .types import Price, Unit
+from .types import Kind, Price, Scope, Unit
 
 
 class Secret:
@@ -145,8 +145,10 @@ class RoutingSettings:
 class TimeoutSettings:
     connect: float = 5.0
     headers: float = 30.0
+    ttft_soft: float | None = None  # None follows what the endpoint usually takes
     ttft_hard: float = 30.0
     idle: float = 30.0
+    min_rate: float | None = None  # characters per second, before anything was written; None asks for none
 
 
 @frozen(kw_only=True)
@@ -159,15 +161,78 @@ class RetryBudgetSettings:
     ttl: float = 10.0
 
 
+HedgeAt = float | Literal["off", "soft_ttft"]
+"""Seconds, or a word."""
+
+
+@frozen(kw_only=True)
+class HedgeSettings:
+    """When a second upstream is asked while the first is silent, and how often that may be."""
+
+    at: HedgeAt = "off"
+    budget: float = 0.05  # share of the requests, and of what they cost
+    burst: float = 3.0  # that are always affordable, so that the first requests can hedge, too
+
+
+OnBreak = Literal["error", "verify", "buffer"]
+
+
+@frozen(kw_only=True)
+class StreamSettings:
+    on_break: OnBreak = "error"
+    on_malformed: Literal["error", "skip"] = "error"
+    hold_tool_calls: bool = False
+    keep_alive: float = 10.0  # seconds of silence after which a client gets a comment
+
+
+@frozen(kw_only=True)
+class QueueSettings:
+    """Requests that wait for a limit to pass, of one group."""
+
+    depth: int = 64
+    max_wait: float = 5.0
+
+
+@frozen(kw_only=True)
+class MatchSettings:
+    """What an operator's rule looks at; what is not given matches everything."""
+
+    provider: str | None = None
+    status: tuple[int, ...] = ()
+    code: tuple[str, ...] = ()
+    body: str | None = None  # a regular expression, searched in what the upstream said
+
+
+@frozen(kw_only=True)
+class RuleSettings:
+    """An operator's word on a failure, ahead of what the provider plugin makes of it."""
+
+    match: MatchSettings
+    kind: Kind  # `class` in the configuration
+    scope: Scope | None = None  # None: that of the class
+    then: Literal["next", "larger_window", "stop"] | None = None  # None: that of the class
+    hold: float | None = None  # seconds; None: that of the class, 0 holds nothing
+
+
+Profile = Literal["default", "resilient", "agents", "batch"]
+
+
 @frozen(kw_only=True)
 class EngineSettings:
-    profile: Literal["default"] = "default"
+    profile: Profile = "default"
     fallback: bool = True
     deadline: float = 600.0
     wait_max: float = 3.0
     attempts: int = 6
     timeouts: TimeoutSettings = TimeoutSettings()
     retry_budget: RetryBudgetSettings = RetryBudgetSettings()
+    hedge: HedgeSettings = HedgeSettings()
+    stream: StreamSettings = StreamSettings()
+    queue: QueueSettings = QueueSettings()
+    coalesce: bool = True  # identical requests under way share one call
+    check_answers: bool = True  # empty turns, loops, broken JSON are failures
+    on_content_filter: Literal["stop", "failover"] = "stop"
+    rules: tuple[RuleSettings, ...] = ()
     max_answer: int = 64 * 1024 * 1024  # bytes of one plain answer, or of one event
 
 

@@ -295,6 +295,7 @@ class Failure(Value, frozen=True, kw_only=True):
     retry_at: float | None = None
     code: str = ""  # the upstream's own name for it
     param: str | None = None  # the field at fault, where the upstream names one
+    by: str = ""  # who said so: "rule 2" of the configuration, "provider", "status", "transport", "answer", …
 
 
 class Verdict(Value, frozen=True):
@@ -404,8 +405,13 @@ class Call(Value, frozen=True, kw_only=True):
     timeout: float = 30.0  # seconds to the headers
 
 
+Role = Literal["turn", "repeat", "hedge", "probe", "rescue"]
+"""Why a call was made: its turn had come, once more, against a silence, to see whether it is well again, or to
+go on where another broke off."""
+
+
 class Attempt(Value, frozen=True, kw_only=True):
-    """A call that was made."""
+    """A call that was made. `flaw` is what was wrong with an answer that was given all the same."""
 
     endpoint: str
     account: str
@@ -416,6 +422,9 @@ class Attempt(Value, frozen=True, kw_only=True):
     usage: Usage
     cost: float | None  # USD; None: no price is known
     via: str = ""  # who served it behind the provider, where the provider says so
+    role: Role = "turn"
+    flaw: Failure | None = None
+    repaired: str = ""  # what was mended: "json", "arguments" or "calls"
 
 
 class Skip(Value, frozen=True, kw_only=True):
@@ -460,6 +469,8 @@ class RequestRecord(Value, frozen=True, kw_only=True):
     dropped: tuple[str, ...] = ()
     first_output: float | None = None
     ended: float = 0.0
+    queued: float = 0.0  # seconds spent waiting for a limit to pass
+    shared: str = ""  # the id of the request whose answer this is, too
 
 
 # --- what a body means, one type per operation

@@ -6,6 +6,7 @@ has already refused are passed over.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ def check_references(value: Any, plugins: Plugins, report: Report) -> None:
     _groups(document, names, report)
     _aliases(document, names, report)
     _routing(document, names, report)
+    _rules(document, names, report)
     _server(document, report)
     _zones(document, report)
     _plugin_names(document, plugins, report)
@@ -187,6 +189,27 @@ def _routing(document: Mapping[str, Any], names: _Names, report: Report) -> None
                 names.member((*where, key, index), provider, report)
         for index, model in enumerate(items(mapping(task).get("models"))):
             names.model((*where, "models", index), model, report)
+
+
+def _rules(document: Mapping[str, Any], names: _Names, report: Report) -> None:
+    engines: list[tuple[Where, Any]] = [(("engine",), document.get("engine"))]
+    for name, group in mapping(document.get("groups")).items():
+        engines.append((("groups", name, "engine"), mapping(group).get("engine")))
+    for where, engine in engines:
+        for index, rule in enumerate(items(mapping(engine).get("rules"))):
+            match, place = mapping(mapping(rule).get("match")), (*where, "rules", index, "match")
+            provider, pattern = match.get("provider"), match.get("body")
+            if isinstance(provider, str) and provider not in names.providers:
+                names.member((*place, "provider"), f"{provider}/", report)
+            if isinstance(pattern, str):
+                _pattern((*place, "body"), pattern, report)
+
+
+def _pattern(where: Where, pattern: str, report: Report) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        report.error(where, f"is no regular expression: {error}")
 
 
 def _server(document: Mapping[str, Any], report: Report) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define
 
 from .document import Where
+from .profiles import profiled
 from .redact import HIDDEN, names_secret, scrubbed
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _filled(reading: Reading, written: Mapping[Where, str]) -> dict[str, Any]:
 
     validator: Validator = jsonschema.Draft202012Validator(reading.schema)
     filler = _Filler(reading.schema, validator, written, reading.report.secrets)
-    filled: dict[str, Any] = filler.value(reading.resolved.value, reading.schema, ())
+    filled: dict[str, Any] = filler.value(profiled(reading.resolved.value), reading.schema, ())
     return filled
 
 

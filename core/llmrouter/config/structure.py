@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 import attrs
 from attrs import define, field
 from cattrs import AttributeValidationNote, Converter, IterableValidationNote
-from cattrs.gen import make_dict_structure_fn
+from cattrs.gen import make_dict_structure_fn, override
 
 from llmrouter.errors import LLMRouterError
 from llmrouter.protocols import ProviderType
@@ -18,11 +18,13 @@ from llmrouter.settings import (
     CacheSettings,
     EngineSettings,
     GroupSettings,
+    HedgeAt,
     LimitSettings,
     Member,
     PluginSettings,
     ProviderSettings,
     QuotaSettings,
+    RuleSettings,
     Secret,
     Settings,
 )
@@ -30,6 +32,7 @@ from llmrouter.types import Unit
 
 from .document import Where
 from .entries import DEFAULTS, Types
+from .profiles import profiled
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PIECE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
@@ -50,7 +53,6 @@ class Structure:
     """Makes settings of plain values that the schema has passed. `types` are the plugins they name."""
 
     types: Types
-    _engine: Mapping[str, Any] = field(factory=dict)
     _converter: Converter = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -61,6 +63,11 @@ class Structure:
         one.register_structure_hook(Path, lambda value, _: Path(value).expanduser())
         one.register_structure_hook(LimitSettings, lambda value, _: _limit(value))
         one.register_structure_hook(Member, lambda value, _: _member(value))
+        one.register_structure_hook_func(lambda cls: cls == HedgeAt, lambda value, _: _hedge_at(value))
+        rule = make_dict_structure_fn(
+            RuleSettings, one, kind=override(rename="class"), _cattrs_forbid_extra_keys=True
+        )
+        one.register_structure_hook(RuleSettings, rule)
         one.register_structure_hook(GroupSettings, lambda value, _: self._group(value))
         one.register_structure_hook(PluginSettings, lambda value, _: self._plugin(value))
         one.register_structure_hook(QuotaSettings, lambda value, _: self._entry("quota", value, QuotaSettings))
@@ -71,7 +78,7 @@ class Structure:
 
     def settings(self, document: Mapping[str, Any], revision: str, source: str) -> Settings:
         """The whole configuration. Raises whatever a plugin's class raises: see `complaints`."""
-        self._engine = document.get("engine", {})
+        document = profiled(document)
         providers = {name: _provider(name, entry) for name, entry in document.get("providers", {}).items()}
         value = {**document, "providers": providers, "revision": revision, "source": source}
         value["quota"] = value.get("quota", {})
@@ -122,7 +129,7 @@ class Structure:
         return GroupSettings(
             tiers=self._value(tiers, tuple[tuple[Member, ...], ...]),
             policy=None if policy is None else self.plugin("policy", policy),
-            engine=None if engine is None else self._value(_merged(self._engine, engine), EngineSettings),
+            engine=None if engine is None else self._value(engine, EngineSettings),
         )
 
 
@@ -136,16 +143,12 @@ def _provider(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     return value | {"name": name}
 
 
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(under)
-    for key, value in over.items():
-        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], value) if nested else value
-    return merged
-
-
 def _number(value: Any) -> float:
     return seconds(value) if isinstance(value, str) else float(value)
+
+
+def _hedge_at(value: str) -> HedgeAt:
+    return value if value in ("off", "soft_ttft") else seconds(value)  # type: ignore[return-value]
 
 
 def _limit(value: Mapping[str, Any]) -> LimitSettings:
