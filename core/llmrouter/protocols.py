@@ -267,7 +267,7 @@ class TokenCounter(Protocol):
 
 
 class Repairs(Protocol):
-    """Mends what a model meant to be JSON. Pure, and bounded: what is too long is not looked at. None: it cannot."""
+    """Mends what a model meant to be JSON. Pure, and bounded: a long one is not looked at. None: it cannot."""
 
     def json(self, text: str) -> str | None:
         """The JSON value that a text was meant to be, as JSON: without fences, commas too many, words around it."""

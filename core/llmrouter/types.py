@@ -295,6 +295,8 @@ class Failure(Value, frozen=True, kw_only=True):
     retry_at: float | None = None
     code: str = ""  # the upstream's own name for it
     param: str | None = None  # the field at fault, where the upstream names one
+    then: Literal["next", "larger_window", "stop"] | None = None  # an operator's word; None: as the class says
+    hold: float | None = None  # seconds, an operator's word too
     by: str = ""  # who said so: "rule 2" of the configuration, "provider", "status", "transport", "answer", …
 
 
