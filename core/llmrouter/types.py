@@ -465,7 +465,7 @@ class RequestRecord(Value, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     outcome: Outcome
     status: int  # HTTP status the client saw; 499 when it left before one
-    cache: Literal["hit", "miss", "bypass"]
+    cache: Literal["hit", "miss", "bypass", "shared"]
     usage: Usage  # of the attempt that served
     cost: float | None  # USD, of all attempts; None: one of them has no known price
     dropped: tuple[str, ...] = ()

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
 from llmrouter.catalogue.prices import cost
 from llmrouter.errors import TransportError
 from llmrouter.protocols import Clock, Provider, Reader, Reply, Reservation
-from llmrouter.types import OUTPUT, Begin, Call, Failure, Fault, Finish, Frame, Kind, Sighting, Spent, Unit, Usage
 from llmrouter.types import Attempt as Line
+from llmrouter.types import Call, Failure, Fault, Frame, Role, Sighting, Unit, Usage, Verdict
 
+from .reading import Reading
+from .silence import Patience, Silence
 from .turns import Turn
 
 HELD_FRAMES = 64
 HELD_BYTES = 256 * 1024
 """What may be held back until the first output: enough for every vendor's preamble."""
 ERROR_BODY = 64 * 1024
-AFTER_FINISH = 2.0
-"""Seconds that usage and end mark may take once an answer is whole."""
 NOTHING = Usage()
+REPAIRED = 0.1
+"""How much of a failure an answer is that could be mended."""
 
-TRUNCATED = Failure(kind="truncated", scope="endpoint", message="the answer ended before it was finished")
+TRUNCATED = Failure(
+    kind="truncated", scope="endpoint", message="the answer ended before it was finished", by="answer"
+)
+Judge = Callable[[int, Mapping[str, str], bytes], Verdict]
+Mend = Callable[[Sequence[Frame], Reading], "tuple[Sequence[Frame], str] | None"]
+"""Frames that were held back whole → the same answer as it was meant, and what was mended; None: it cannot be."""
 
 
 class Broken(Exception):
@@ -38,17 +45,17 @@ class Broken(Exception):
 class Charge(Protocol):
     """A turn as health sees it: in flight until `end`."""
 
-    def end(self, failure: Failure | None, ttft: float | None) -> None: ...
-
-
-class Patience(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How long an attempt may be silent, in seconds; `deadline` is on the loop's clock."""
-
-    headers: float
-    ttft: float
-    idle: float
-    deadline: float
-    max_answer: int  # bytes of one plain answer
+    @property
+    def probing(self) -> bool: ...
+    def end(
+        self,
+        failure: Failure | None,
+        ttft: float | None,
+        tokens: int = 0,
+        *,
+        flaw: Failure | None = None,
+        weight: float | None = None,
+    ) -> None: ...
 
 
 class Attempt:
@@ -57,39 +64,41 @@ class Attempt:
     # What most attempts never set is a default of the class, so that beginning one is cheap.
     sent = False
     reply: Reply | None = None
-    usage: Usage | None = None
-    first_output: float | None = None
     sightings: tuple[Sighting, ...] = ()
     line: Line | None = None
-    finished = False  # a Finish was seen
-    via = ""
+    spare: Sequence[Frame] = ()  # a whole answer that was not good enough
+    repaired = ""
+    dropped: tuple[str, ...] = ()  # what the upstream was not told, or was told otherwise
+    mend: Mend | None = None
+    tokens = 0  # of the prompt, as far as they are known
     _held: Sequence[Frame] = ()
     _chunks: AsyncIterator[bytes]
     _size = 0
     _ended = False  # the upstream has no more bytes
-    _broken: Failure | None = None  # to be raised once what came before it was taken
-    _sending: asyncio.Task[Any] | None = None  # who waits for the headers
-    _sent_at = _heard_at = 0.0
-    _expired: Failure | None = None
-    _loop: asyncio.AbstractEventLoop
-    _watch: asyncio.TimerHandle | None = None
-    _watch_at = 0.0
+    _silence: Silence | None = None
 
     def __init__(
         self,
         *,
         turn: Turn,
         provider: Provider,
+        judge: Judge,
         reader: Reader,
+        reading: Reading,
         reservation: Reservation,
         charge: Charge,
         patience: Patience,
         clock: Clock,
         started: float,
+        role: Role = "turn",
     ) -> None:
-        self.turn, self.provider, self.reader = turn, provider, reader
+        self.turn, self.provider, self.judge, self.reader, self.reading = turn, provider, judge, reader, reading
         self.reservation, self.charge = reservation, charge
-        self.patience, self.clock, self.started = patience, clock, started
+        self.patience, self.clock, self.started, self.role = patience, clock, started, role
+
+    @property
+    def first_output(self) -> float | None:
+        return self.reading.first_output
 
     # ---- the way in -----------------------------------------------------------------------------
 
@@ -103,7 +112,7 @@ class Attempt:
             self.sent = self.sent and error.sent
             return _of(error)
         except Exception as error:  # a provider plugin's own mistake must not take the request down
-            return Failure(kind="internal", scope="endpoint", message=f"{type(error).__name__} in the provider")
+            return _internal(error)
 
     async def _begun(self) -> Failure | None:
         """The headers are there."""
@@ -111,7 +120,7 @@ class Attempt:
         assert reply is not None
         if reply.status >= 300:
             return await self._refused(reply)
-        verdict = self.provider.judge(reply.status, reply.headers, b"")
+        verdict = self.judge(reply.status, reply.headers, b"")
         self.sightings = verdict.sightings
         if verdict.failure:
             return verdict.failure
@@ -120,21 +129,20 @@ class Attempt:
 
     async def _sent(self, call: Call) -> Failure | None:
         """Wait for the headers. The one timer of an attempt ends this wait, too."""
-        self._loop = asyncio.get_running_loop()
-        task = self._sending = asyncio.current_task(self._loop)
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None
-        self._sent_at, self.sent = self._loop.time(), True
-        self._wake_at(self._sent_at + min(self.patience.headers, self.patience.idle))  # so that it fits both waits
+        silence = self._silence = Silence(self.patience, self.reading, loop)
+        silence.begin(task)
+        self.sent = True
         try:
             self.reply = await self.provider.send(call)
         except asyncio.CancelledError:
-            if self._expired and task.uncancel() == 0:
-                return self._expired
+            if silence.expired and task.uncancel() == 0:
+                return silence.expired
             raise
         finally:
-            self._sending = None
-        self._heard_at = self._loop.time()
-        self._hurry()
+            silence.headed(self.reply)
         return None
 
     async def _refused(self, reply: Reply) -> Failure:
@@ -143,42 +151,79 @@ class Attempt:
             body += chunk
             if len(body) > ERROR_BODY:
                 break
-        verdict = self.provider.judge(reply.status, reply.headers, body)
+        verdict = self.judge(reply.status, reply.headers, body)
         self.sightings = verdict.sightings
         return verdict.failure or Failure(
             kind="server_error",
             scope="endpoint",
             status=reply.status,
             message=f"an answer with status {reply.status}",
+            by="status",
         )
 
     async def _hold_back(self) -> Failure | None:
+        """Read as far as an answer may be replaced: up to its first output, or to its end."""
         held: list[Frame] = []
-        size = 0
-        while not (self._ended or self.first_output or self.finished or self._broken):
+        while not self._is_released():
             if frames := await self._next():
                 held += frames
-                size += sum([len(frame.raw) for frame in frames])
-                if len(held) > HELD_FRAMES or size > HELD_BYTES:
+                if self._is_too_much(held):
                     break
+        return self._failed(held)
+
+    def _is_released(self) -> bool:
+        reading = self.reading
+        if self._ended or reading.fault:
+            return True
+        if reading.flaw:  # its usage may still come, unless it would go on for ever
+            return not reading.finished
+        return not reading.holds
+
+    def _is_too_much(self, held: Sequence[Frame]) -> bool:
+        if self.reading.first_output is None:
+            return len(held) > HELD_FRAMES or self._size > HELD_BYTES
+        if self._size > self.patience.max_answer:
+            raise self._too_large()
+        return False
+
+    def _failed(self, held: Sequence[Frame]) -> Failure | None:
+        """What is wrong with what was held back; it is kept to be given where nothing is."""
+        reading = self.reading
+        if reading.fault:
+            return self._fault(reading.fault)
+        if self._ended and not reading.finished:
+            return TRUNCATED
         self._held = held
-        if self._broken and not self.first_output:
-            return self._broken
-        return TRUNCATED if self._ended and not self.finished else None
+        if reading.flaw is None or not reading.finished:
+            return reading.flaw
+        if self.mend and (mended := self.mend(held, reading)):
+            self._held, self.repaired = mended
+            return None
+        self.spare, self._held = held, ()
+        return reading.flaw
 
     # ---- the answer -----------------------------------------------------------------------------
 
     async def more(self) -> Sequence[Frame] | None:
         """The next frames: what was held back, then a chunk's worth. None: the answer is whole. Raises Broken."""
+        reading = self.reading
         if held := self._held:
-            self._held = ()
+            self._held, reading.given = (), True
             return held
+        kept: list[Frame] = []
         while not self._ended:
-            if self._broken:
-                raise Broken(self._broken)
+            if reading.fault:
+                raise Broken(self._fault(reading.fault))
             if frames := await self._next():
-                return frames
-        if not self.finished:
+                if reading.keeps:
+                    kept += frames
+                elif not kept:
+                    return frames
+                elif reading.flaw:
+                    raise Broken(reading.flaw)
+                else:
+                    return [*kept, *frames]
+        if not reading.finished:
             raise Broken(TRUNCATED)
         return None
 
@@ -189,91 +234,53 @@ class Attempt:
             return self._end(None)
         except TransportError as error:
             return self._end(error)
-        self._heard_at = self._loop.time()
+        silence = self._silence
+        assert silence is not None
+        silence.heard()
         self._size += len(chunk)
         if self._size > self.patience.max_answer and not self.turn.candidate.wire.stream:
-            message = f"the answer is larger than {self.patience.max_answer} bytes"
-            raise Broken(Failure(kind="malformed_chunk", scope="endpoint", message=message))
+            raise self._too_large()
         frames = self.reader.feed(chunk)
         return self._see([*frames]) if frames else ()
 
     def _end(self, error: TransportError | None) -> Sequence[Frame]:
         """No more bytes. After a finish it does not matter why."""
-        if not self.finished and (self._expired or error):
-            raise Broken(self._expired or (_of(error) if error else TRUNCATED))
+        expired = self._silence and self._silence.expired
+        if not self.reading.finished and (expired or error):
+            raise Broken(expired or (_of(error) if error else TRUNCATED))
         self._ended = True
         return self._see(list(self.reader.end()))
 
     def _see(self, frames: list[Frame]) -> Sequence[Frame]:
-        """Note what the frames mean. What came before a fault is still the client's."""
-        for place, frame in enumerate(frames):
-            for event in frame.events:
-                if type(event) in OUTPUT:  # `isinstance` asks the metaclass of a struct, and that takes its time
-                    if self.first_output is None:
-                        self.first_output = self.clock()
-                elif type(event) is Spent:
-                    self.usage = event.usage
-                elif type(event) is Finish:
-                    self._finish_seen()
-                elif type(event) is Begin:
-                    self.via = event.via
-                elif type(event) is Fault:
-                    self._broken, self._ended = self._fault(event), False
-                    return frames[:place]
-        return frames
+        reading = self.reading
+        finished = reading.finished
+        seen = reading.see(frames)
+        if reading.fault:
+            self._ended = False  # so that it is raised
+        elif reading.finished and not finished and not self._ended and self._silence:
+            self._silence.hurry()  # from here on the upstream is given seconds, not its whole patience
+        return seen
 
-    def _finish_seen(self) -> None:
-        """The answer is whole: from here on the upstream is given seconds, not its whole patience."""
-        if not self.finished:
-            self.finished = True
-            if not self._ended:
-                self._hurry()
+    def _too_large(self) -> Broken:
+        message = f"the answer is larger than {self.patience.max_answer} bytes"
+        return Broken(Failure(kind="malformed_chunk", scope="endpoint", message=message, by="answer"))
 
     def _fault(self, fault: Fault) -> Failure:
         if fault.malformed:
             message = f"not an answer of {self.turn.candidate.wire.dialect}"
-            return Failure(kind="malformed_chunk", scope="endpoint", message=message)
+            return Failure(kind="malformed_chunk", scope="endpoint", message=message, by="answer")
         assert self.reply is not None
-        verdict = self.provider.judge(self.reply.status, self.reply.headers, fault.body)
+        try:
+            verdict = self.judge(self.reply.status, self.reply.headers, fault.body)
+        except Exception as error:  # a provider plugin's own mistake
+            return _internal(error)
         return verdict.failure or Failure(
-            kind="server_error", scope="endpoint", status=self.reply.status, message="an error inside an answer"
+            kind="server_error",
+            scope="endpoint",
+            status=self.reply.status,
+            message="an error inside an answer",
+            by="answer",
         )
-
-    # ---- silence --------------------------------------------------------------------------------
-
-    def _wake_at(self, at: float) -> None:
-        self._watch_at, self._watch = at, self._loop.call_at(at, self._wake)
-
-    def _hurry(self) -> None:
-        """Something is due sooner now: set the timer anew, unless it comes in time as it is."""
-        due, _ = self._due()
-        if self._watch and due < self._watch_at:
-            self._watch.cancel()
-            self._wake_at(due)
-
-    def _wake(self) -> None:
-        """One timer watches all silences: when it comes too early, it only sets itself again."""
-        due, kind = self._due()
-        if self._loop.time() < due:
-            return self._wake_at(due)
-        waited = due - self._sent_at
-        message = f"no answer within {waited:.1f} s" if self._sending else f"silent for {waited:.1f} s"
-        self._expired = Failure(kind=kind, scope="endpoint", message=message)
-        if self._sending:
-            self._sending.cancel()
-        elif self.reply:
-            self.reply.close()
-        return None
-
-    def _due(self) -> tuple[float, Kind]:
-        patience = self.patience
-        if self._sending:
-            return self._sent_at + patience.headers, "timeout_headers"
-        due = self._heard_at + (AFTER_FINISH if self.finished else patience.idle)
-        kind: Kind = "stall"
-        if self.first_output is None and self._sent_at + patience.ttft < due:
-            due, kind = self._sent_at + patience.ttft, "timeout_ttft"
-        return (patience.deadline, "stall") if patience.deadline < due else (due, kind)
 
     # ---- the way out ----------------------------------------------------------------------------
 
@@ -281,11 +288,11 @@ class Attempt:
         """The only way out, from every state. The first call counts; later ones do nothing."""
         if self.line is not None:
             return
-        if self._watch:
-            self._watch.cancel()
+        if self._silence:
+            self._silence.end()
         if self.reply:
             self.reply.close()
-        cost, first = self._cost(), self.first_output
+        cost, first, flaw = self._cost(), self.reading.first_output, self.reading.flaw if failure is None else None
         self.line = Line(
             endpoint=self.turn.endpoint.id,
             account=self.turn.account.id,
@@ -293,12 +300,24 @@ class Attempt:
             first_output=first,
             ended=self.clock(),
             failure=failure,
-            usage=self.usage or NOTHING,
+            usage=self.reading.usage or NOTHING,
             cost=cost,
-            via=self.via,
+            via=self.reading.via,
+            role=self.role,
+            flaw=flaw,
+            repaired=self.repaired,
         )
         self.reservation.close(self._spent(cost))
-        self.charge.end(failure, None if first is None else first - self.started)
+        ttft = None if first is None else first - self.started
+        weight = REPAIRED if self.repaired else None
+        self.charge.end(failure, ttft, self.tokens, flaw=flaw, weight=weight)
+
+    def excuse(self) -> Sequence[Frame]:
+        """The answer that was not good enough, to be given because there is no better one."""
+        assert self.line is not None
+        self.line = msgspec.structs.replace(self.line, failure=None, flaw=self.line.failure)
+        spare, self.spare = self.spare, ()
+        return spare
 
     def _answered(self) -> bool:
         """Whether the upstream took the call on, so that it may be billed."""
@@ -307,15 +326,16 @@ class Attempt:
     def _cost(self) -> float | None:
         if not self._answered():
             return 0.0
-        return cost(self.turn.endpoint.card.price, self.usage) if self.usage else None
+        usage = self.reading.usage
+        return cost(self.turn.endpoint.card.price, usage) if usage else None
 
     def _spent(self, cost: float | None) -> Mapping[Unit, float] | None:
         """Nothing if it was never sent or was refused; None, so the estimate, where nothing was reported."""
         if not self._answered():
             return {"requests": 1.0} if self.sent else {}
-        if self.usage is None:
+        usage = self.reading.usage
+        if usage is None:
             return None
-        usage = self.usage
         input, output = usage.prompt, usage.completion
         return {
             "requests": 1.0,
@@ -328,4 +348,10 @@ class Attempt:
 
 def _of(error: TransportError) -> Failure:
     scope = "provider" if error.kind == "connect" else "endpoint"
-    return Failure(kind=error.kind, scope=scope, message=str(error))  # type: ignore[arg-type]
+    return Failure(kind=error.kind, scope=scope, message=str(error), by="transport")  # type: ignore[arg-type]
+
+
+def _internal(error: Exception) -> Failure:
+    return Failure(
+        kind="internal", scope="endpoint", message=f"{type(error).__name__} in the provider", by="plugin"
+    )

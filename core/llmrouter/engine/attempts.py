@@ -1,25 +1,21 @@
-"""The attempts of one request: which turn comes next, what it may take, and whether a failure is repeated."""
+"""The attempts of one request: which turn comes next, and whether a failure is repeated."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from msgspec import Raw
-
-from llmrouter.catalogue.limits import PER_REQUEST
-from llmrouter.catalogue.prices import expected_output
-from llmrouter.dialects.renaming import Renamed
-from llmrouter.dialects.translating import translated
-from llmrouter.errors import InvalidRequest
-from llmrouter.protocols import Dialect, Remembers, Reservation
+from llmrouter.catalogue.names import Expansion
+from llmrouter.protocols import Reservation
 from llmrouter.routing.reasons import CLOSED
 from llmrouter.settings import EngineSettings
-from llmrouter.types import Ask, Call, Decision, Exhausted, Failure, Hold, Request, Skip, Step
+from llmrouter.types import Decision, Exhausted, Failure, Hold, Request, Role, Skip, Step
 
-from .attempt import Attempt, Patience
+from .attempt import Attempt
+from .calls import Calls
+from .health import Ticket
+from .racing import race
 from .table import TABLE
 from .turns import Turn, Turns
 from .world import World
@@ -30,31 +26,44 @@ if TYPE_CHECKING:
 CANCELLED = Failure(kind="cancelled", scope="request", message="the client left")
 LEAST_TIME = 1.0
 """Seconds that must be left of a request for one more attempt to begin."""
-TOKENS_PER_SECOND = 20.0
-"""A plain answer comes when it is done: it gets a second for so many tokens it may have."""
-MOST_OUTPUT = 4096
-"""Tokens that a plain answer may have where the request does not say."""
 UNSUPPORTED = frozenset({"unsupported_parameter", "unsupported_value"})
 """Refusals that are this upstream's own: another one may know the parameter."""
+CROWDED = 2
+"""So many refusals of an overloaded provider in a row, and the next call waits a little."""
+
+Taken = tuple[Turn, Reservation, Ticket]
 
 
 class Attempts:
-    """Opens attempts one after the other and ends every one of them. `seconds` is what all of them may take."""
+    """Opens attempts one after the other, or two at once, and ends every one of them.
+
+    `seconds` is what all of them may take.
+    """
 
     dropped: tuple[str, ...] = ()
     refused: Exhausted | None = None  # the client's own limit, where that stood in the way
     made = 0  # calls so far; skips are none
+    rescuing = False  # from here on answers are to go on where another broke off
+    queued = 0.0  # seconds spent waiting for a limit to pass
+    queue: Literal["", "full", "timeout"] = ""  # why waiting for one came to nothing
     _turns: Turns
-    _stopped = _resorted = _excused = False
+    _stopped = _resorted = _excused = _hedged = False
+    _crowded = ("", 0)  # a provider, and how often in a row it was overloaded
+    _estimated = 0.0  # USD, of all calls so far
 
     def __init__(
-        self, engine: Engine, request: Request, world: World, settings: EngineSettings, seconds: float
+        self, engine: Engine, request: Request, world: World, expansion: Expansion, seconds: float
     ) -> None:
         self.engine, self.request, self.world = engine, request, world
+        self.settings: EngineSettings = expansion.engine or world.settings.engine
+        self.group = expansion.group
         self._time = asyncio.get_running_loop().time
-        self.settings, self.deadline = settings, self._time() + seconds
+        self.deadline = self._time() + seconds
+        self.budget = engine.budgets.of(self.group, self.settings)
+        self.calls = Calls(engine, request, world, self.settings, self.deadline)
         self.steps: list[Attempt | Skip] = []
         self._held: list[tuple[Turn, Hold]] = []
+        self._skipped: list[Turn] = []
         self._repeated: set[tuple[str, str]] = set()
 
     def plan(self, decision: Decision) -> None:
@@ -63,34 +72,30 @@ class Attempts:
         self._turns = Turns(decision.plan, self.world.endpoint, accounts, self.engine.health.hold)
 
     async def open(self) -> Attempt | None:
-        """The next attempt whose answer begins; None when no turn is left."""
+        """The next attempt whose answer may be written; None when no turn is left."""
+        role: Role = "rescue" if self.rescuing else "turn"
         while taken := await self._next():
-            attempt = self._start(*taken)
-            failure = await self._send(attempt)
-            self.engine.sight(attempt, self.world)
+            attempt, failure = await self._opened(self._start(taken, role))
             if failure is None:
-                self.dropped += getattr(attempt.reply, "dropped", ())
+                self.dropped = attempt.dropped + getattr(attempt.reply, "dropped", ())
                 return attempt
             await self.failed(attempt, failure)
         return None
 
     async def failed(self, attempt: Attempt, failure: Failure, *, last: bool = False) -> None:
         """End the attempt, bar what its failure charges, and grant the repeat that the table allows."""
-        attempt.finish(failure)
-        turn, rule = attempt.turn, TABLE[failure.kind]
-        self._turns.bar(turn, failure)
-        if rule.then == "stop" and not self._excuse(failure):
-            self._stopped = True
-        elif rule.then == "larger_window":
-            self._turns.need_larger(turn.candidate)
+        self._end(attempt, failure)
         if last or not self._may_go_on():
             return
+        turn = attempt.turn
         wait = self._repeat_after(turn, failure)
-        if wait is None:
-            self.engine.budget.withdraw(0.5)
-            return
-        self._turns.put_back(turn)
-        await asyncio.sleep(wait)
+        if wait is not None:
+            self._turns.put_back(turn)
+        else:
+            self.budget.retries.withdraw(0.5)
+            wait = self._crowd(turn, failure)
+        if wait:
+            await asyncio.sleep(wait)
 
     def close(self) -> None:
         """End whatever is still open; nothing in it waits."""
@@ -107,23 +112,43 @@ class Attempts:
         """Seconds until the request's deadline."""
         return self.deadline - self._time()
 
+    def spare(self) -> Attempt | None:
+        """The first whole answer that was not good enough."""
+        return next((step for step in self.steps if isinstance(step, Attempt) and step.spare), None)
+
     # ---- which turn -----------------------------------------------------------------------------
 
-    async def _next(self) -> tuple[Turn, Reservation] | None:
+    async def _next(self, avoid: str = "") -> Taken | None:
         """The next turn that health and quota admit; each that they do not is a recorded skip."""
         if not self._may_go_on():
             return None
-        while turn := self._turns.take():
-            if hold := self.engine.health.admit(turn.endpoint, turn.account):
-                self._skip(turn, hold)
-                continue
-            taken = await self.engine.quota.reserve(self._asks(turn))
-            if not isinstance(taken, Exhausted):
-                return turn, taken
+        return await self._first_admitted(avoid) or (None if avoid else await self._last_resort())
+
+    async def _first_admitted(self, avoid: str = "") -> Taken | None:
+        while turn := self._turns.take(avoid):
+            taken = await self._admitted(turn)
+            if not isinstance(taken, Hold):
+                return taken
+            self._skip(turn, taken)
+        return None
+
+    async def _admitted(self, turn: Turn) -> Taken | Hold:
+        """What a turn needs to be called, or what stands in its way."""
+        health = self.engine.health
+        if hold := health.hold(turn.endpoint, turn.account):
+            return hold
+        if self.made and self.left() < health.usual(turn.endpoint):
+            return Hold(self.engine.clock(), "time", "request")
+        taken = await self.engine.quota.reserve(self.calls.asks(turn))
+        if isinstance(taken, Exhausted):
             if taken.bucket.scope.startswith("client:"):
                 self.refused = taken
-            self._skip(turn, Hold(taken.retry_at, "limit", taken.bucket.scope))
-        return await self._last_resort()
+            return Hold(taken.retry_at, "limit", taken.bucket.scope)
+        claimed = health.claim(turn.endpoint, turn.account)  # no await from here on until it is in the list
+        if isinstance(claimed, Hold):
+            taken.close({})
+            return claimed
+        return turn, taken, claimed
 
     def _may_go_on(self) -> bool:
         if not self.made:
@@ -131,140 +156,116 @@ class Attempts:
         most = self.settings.attempts if self.settings.fallback else 1
         return not self._stopped and self.made < most and self.left() >= LEAST_TIME
 
-    async def _last_resort(self) -> tuple[Turn, Reservation] | None:
+    async def _last_resort(self) -> Taken | None:
         """All that is left is held: wait for the first to end if that is soon, else try the least held once."""
         if not self._held or self._resorted:
             return None
         self._resorted = True
+        if taken := await self._wait_for_limits():
+            return taken
         turn, hold = min(self._held, key=lambda held: held[1].until)
-        wait = hold.until - self.engine.clock()
-        if wait > min(self.settings.wait_max, self.left()):
-            if hold.reason in CLOSED:
-                return None
-            wait = 0.0
-        await asyncio.sleep(max(0.0, wait))
-        taken = await self.engine.quota.reserve(self._asks(turn))
-        return None if isinstance(taken, Exhausted) else (turn, taken)
+        if hold.reason in CLOSED:
+            return None
+        reserved = await self.engine.quota.reserve(self.calls.asks(turn))
+        if isinstance(reserved, Exhausted):
+            return None
+        return turn, reserved, self.engine.health.begin(turn.endpoint, turn.account)
+
+    async def _wait_for_limits(self) -> Taken | None:
+        """Wait in the group's queue, and look again whenever that makes sense."""
+        facts, clock = self.request.facts, self.engine.clock
+        queue = self.engine.queues.of(self.group, self.settings.queue)
+        place = queue.join(facts.client, facts.hints.get("priority", "normal"))
+        if place is None:
+            self.queue = "full"
+            return None
+        with place:
+            while await place.turn(min(hold.until for _, hold in self._held), clock() + self.left()):
+                held, self._held = self._held, []
+                self._turns.again([turn for turn, _ in held])
+                if (taken := await self._first_admitted()) or not self._held:
+                    self.queued += place.waited
+                    return taken
+        self.queued += place.waited
+        self.queue = "timeout" if place.waited else ""
+        return None
 
     def _skip(self, turn: Turn, hold: Hold) -> None:
-        self._held.append((turn, hold))
-        self.steps.append(
-            Skip(endpoint=turn.endpoint.id, account=turn.account.id, reason=hold.reason, until=hold.until)
-        )
+        """Recorded once, however often it is looked at again."""
+        if hold.scope != "request":
+            self._held.append((turn, hold))
+        if turn not in self._skipped:
+            self._skipped.append(turn)
+            skip = Skip(endpoint=turn.endpoint.id, account=turn.account.id, reason=hold.reason, until=hold.until)
+            self.steps.append(skip)
 
     # ---- calling it -----------------------------------------------------------------------------
 
-    def _start(self, turn: Turn, reservation: Reservation) -> Attempt:
+    def _start(self, taken: Taken, role: Role) -> Attempt:
         """No await between a reservation and its place in the list: a cancel finds it there."""
-        wire, endpoint = turn.candidate.wire, turn.endpoint
-        attempt = Attempt(
-            turn=turn,
-            provider=self.world.providers[endpoint.provider],
-            reader=self.world.dialects[wire.dialect].reader(self.request.facts.op, wire.stream),
-            reservation=reservation,
-            charge=self.engine.health.begin(endpoint, turn.account),
-            patience=self._patience(turn),
-            clock=self.engine.clock,
-            started=self.engine.clock(),
-        )
+        turn, reservation, ticket = taken
+        if ticket.probing:
+            role = "probe"
+        elif (turn.endpoint.id, turn.account.id) in self._repeated:
+            role = "repeat"
+        attempt = self.calls.make(turn, reservation, ticket, role, self.left())
         self.steps.append(attempt)
         self.made += 1
         return attempt
 
-    async def _send(self, attempt: Attempt) -> Failure | None:
-        try:
-            call = await self._call(attempt)
-        except InvalidRequest as error:  # who speaks the client's own dialect may still take it
-            return Failure(
-                kind="invalid_request",
-                scope="request",
-                status=400,
-                message=str(error),
-                code="unsupported_value",
-                param=error.param,
-            )
-        except Exception as error:  # a dialect's mistake: another one's endpoint may still serve
-            self.engine.log.exception("%s: cannot be said to %s", self.request.facts.id, attempt.turn.endpoint.id)
-            return Failure(kind="internal", scope="endpoint", message=f"{type(error).__name__} in the dialect")
-        return await attempt.open(call)
+    async def _opened(self, first: Attempt) -> tuple[Attempt, Failure | None]:
+        """Send, and where that is wanted against a long silence, a second call beside it."""
+        after = self._hedge_after(first)
+        if after is None:
+            return first, await self.calls.send(first)
+        return await race(first, after, self.calls.send, self._second, self._end)
 
-    async def _call(self, attempt: Attempt) -> Call:
-        turn, op = attempt.turn, self.request.facts.op
-        target = self.world.dialects[turn.candidate.wire.dialect]
-        fields = self._fields(target, attempt)
-        if target.name in turn.endpoint.card.keeps and isinstance(target, Remembers):
-            resolved = target.resolve(fields, await self._found(target.names(fields)))
-            self.dropped += tuple([name for name in fields if name not in resolved])
-            fields = resolved
-        native = turn.candidate.wire.dialect == self.request.facts.wire.dialect
-        return Call(
-            endpoint=turn.endpoint,
-            account=turn.account,
-            op=op,
-            wire=turn.candidate.wire,
-            fields=target.aim(fields, turn.endpoint.model, turn.candidate.wire.stream),
-            headers=self.request.headers if native else {},
-            timeout=attempt.patience.headers,
-        )
+    def _hedge_after(self, first: Attempt) -> float | None:
+        """Seconds of silence after which another is called; None: it is waited for alone.
 
-    def _fields(self, target: Dialect, attempt: Attempt) -> dict[str, Raw]:
-        """The client's own fields in its own dialect; decoded and encoded for another. Then one way for both."""
-        own, op = self.world.dialects[self.request.facts.wire.dialect], self.request.facts.op
-        if target is own:
-            self.dropped = ()
-            return self.request.fields
-        encoded = translated(own, target, op, self.request.fields)
-        self.dropped = encoded.dropped
-        if encoded.renamed:
-            attempt.reader = Renamed(attempt.reader, encoded.renamed)
-        return encoded.fields
+        A probe is covered whatever the configuration says, so that nobody waits for a sick upstream.
+        """
+        turn, tokens = first.turn, self.request.facts.input_tokens
+        if first.role == "probe":
+            return self.engine.health.soft(turn.endpoint, tokens) / 2
+        at = self.settings.hedge.at
+        if at == "off" or self._hedged or self.request.facts.op != "chat" or "n" in self.request.facts.needs:
+            return None
+        if at != "soft_ttft":
+            return at
+        return self.settings.timeouts.ttft_soft or self.engine.health.soft(turn.endpoint, tokens)
 
-    async def _found(self, names: Sequence[str]) -> Mapping[str, bytes]:
-        return await self.engine.memory.find(self.request.facts.client, names)
+    async def _second(self, first: Attempt) -> Attempt | None:
+        """What is called beside the first: of another provider, and if the budget has it."""
+        cost = first.turn.candidate.cost or 0.0
+        if first.role != "probe" and not self.budget.hedges.withdraw(cost):
+            return None
+        self._hedged = True
+        taken = await self._next(avoid=first.turn.endpoint.provider)
+        return self._start(taken, "hedge") if taken else None
 
-    def _patience(self, turn: Turn) -> Patience:
-        times, facts = self.settings.timeouts, self.request.facts
-        own = self.world.settings.providers[turn.endpoint.provider].timeout
-        waits, slow = own or times.headers, 0.0
-        if own is None and facts.op == "chat" and not turn.candidate.wire.stream:
-            slow = min(facts.max_output or MOST_OUTPUT, MOST_OUTPUT) / TOKENS_PER_SECOND
-        return Patience(
-            headers=max(0.001, min(waits + slow, self.left())),
-            ttft=max(waits, times.ttft_hard) + slow,
-            idle=times.idle,
-            deadline=self.deadline,
-            max_answer=self.settings.max_answer,
-        )
-
-    def _asks(self, turn: Turn) -> list[Ask]:
-        """One call of the account, and the tokens and dollars of the client."""
-        limits, facts = self.world.limits, self.request.facts
-        own, client = limits.turn(turn.endpoint, turn.account), limits.client(facts.client)
-        if not own and not client:
-            return []
-        output = float(expected_output(facts) if facts.op == "chat" else 0)
-        amounts = {
-            "requests": 1.0,
-            "concurrent": 1.0,
-            "tokens": facts.input_tokens + output,
-            "input_tokens": float(facts.input_tokens),
-            "output_tokens": output,
-            "usd": turn.candidate.cost or 0.0,
-        }
-        asks = [Ask(bucket, amounts[bucket.unit]) for bucket in own]
-        return asks + [Ask(bucket, amounts[bucket.unit]) for bucket in client if bucket.unit not in PER_REQUEST]
+    def _end(self, attempt: Attempt, failure: Failure) -> None:
+        attempt.finish(failure)
+        self._turns.bar(attempt.turn, failure)
+        then = failure.then or TABLE[failure.kind].then
+        if failure.kind == "content_filter" and self.settings.on_content_filter == "failover":
+            then = "next"
+        if then == "stop" and not self._excuse(failure):
+            self._stopped = True
+        elif then == "larger_window":
+            self._turns.need_larger(attempt.turn.candidate)
 
     # ---- once more ------------------------------------------------------------------------------
 
     def _repeat_after(self, turn: Turn, failure: Failure) -> float | None:
         """Seconds to wait before the same turn is called again; None if the next one comes first."""
         rule, key = TABLE[failure.kind], (turn.endpoint.id, turn.account.id)
-        if key in self._repeated or self._turns.peer(turn.candidate.tier):
+        if key in self._repeated or failure.then or self._turns.peer(turn.candidate.tier):
             return None
         wait = self._hinted_wait(failure) if failure.kind == "rate_limited" else None
         if wait is None and rule.repeats and rule.backoff:
             wait = self.engine.random.uniform(*rule.backoff)
-        if wait is None or not self.engine.budget.withdraw(1.0):
+        if wait is None or not self.budget.retries.withdraw(1.0):
             return None
         self._repeated.add(key)
         return wait
@@ -277,6 +278,15 @@ class Attempts:
         if wait > min(self.settings.wait_max, self.left() / 5):
             return None
         return wait * self.engine.random.uniform(1.0, 1.1)
+
+    def _crowd(self, turn: Turn, failure: Failure) -> float:
+        """Seconds before the next call: none, unless one provider was overloaded again and again."""
+        provider = turn.endpoint.provider if failure.kind == "overloaded" else ""
+        before, times = self._crowded
+        self._crowded = (provider, times + 1 if provider and provider == before else 1)
+        if not provider or self._crowded[1] < CROWDED:
+            return 0.0
+        return self.engine.random.uniform(0.0, 0.5)
 
     def _excuse(self, failure: Failure) -> bool:
         """The first refusal of a parameter is this upstream's own; a second one is the client's mistake."""

@@ -13,6 +13,7 @@ from llmrouter.types import (
     Begin,
     Decision,
     Exhausted,
+    Failure,
     Finish,
     Frame,
     Keep,
@@ -27,7 +28,10 @@ from llmrouter.types import (
 
 from . import headers, recording, trouble
 from .attempt import Attempt, Broken
-from .attempts import Attempts
+from .attempts import CANCELLED, Attempts
+from .flights import Flight
+from .keep_alive import COMMENT, KeepAlive
+from .rescue import Rescue, Said
 from .tokens import counted
 from .world import World
 
@@ -42,10 +46,18 @@ class Exchange:
 
     decision: Decision | None = None
     outcome: Outcome = "cancelled"
-    cache: Literal["hit", "miss", "bypass"] = "bypass"
+    cache: Literal["hit", "miss", "bypass", "shared"] = "bypass"
     status = 499
+    opened = False  # status and headers are sent
     committed = False  # something of an answer was written
+    shared = ""  # the id of the request whose answer this is, too
     _reservation: Reservation | None = None
+    _keep_alive: KeepAlive | None = None
+    _said: Said | None = None  # kept where it may be needed to go on
+    _rescue: Rescue | None = None
+    _broken: Failure | None = None  # why the first answer broke off after something of it was written
+    _flight: Flight | None = None  # others follow this request
+    _key = ""
 
     def __init__(self, engine: Engine, request: Request, world: World, client: Client) -> None:
         facts = request.facts
@@ -58,27 +70,32 @@ class Exchange:
         self.writer: Writer = self.dialect.writer(request)
         self.settings = self.expansion.engine or world.settings.engine
         self.seconds = min(self.settings.deadline, headers.timeout(facts.hints) or self.settings.deadline)
-        self.attempts = Attempts(engine, request, world, self.settings, self.seconds)
+        self.attempts = Attempts(engine, request, world, self.expansion, self.seconds)
+        if facts.wire.stream and facts.op == "chat" and self.settings.stream.on_break == "verify":
+            self._said = Said()
 
     async def run(self) -> None:
         """Serve the request to its end. Only cancellation leaves it early; `close` comes after either."""
         if refusal := await self._admit():
             return await self._refuse(refusal)
-        key = self._key()
-        if key and await self._answered_by_cache(key):
+        if self.facts.wire.stream:
+            self._keep_alive = KeepAlive(self.settings.stream.keep_alive, self._say_alive)
+        key = self._key = self._made_key()
+        if key and (await self._answered_by_cache(key) or await self._answered_by_another(key)):
             return await self._complete(None)
         self.decision = self.engine.decide(self.request, self.world, self.expansion)
         self.attempts.plan(self.decision)
-        self.engine.budget.deposit()
-        while attempt := await self.attempts.open():
-            tape = self._recorder(attempt) if key else None
+        self.attempts.budget.deposit()
+        while (not self.committed or self._rescue) and (attempt := await self.attempts.open()):
+            tape = self._recorder(attempt) if key and not self._rescue else None
             if await self._answered_by(attempt, tape):
                 if tape and (kept := tape.done()):
                     await self.engine.store(key, kept, self.world)
                 return await self._complete(attempt)
-            if self.committed:
+            if not self.committed:
+                self.writer = self.dialect.writer(self.request)
+            elif not self._go_on():
                 break
-            self.writer = self.dialect.writer(self.request)
         return await self._fail(self.decision)
 
     async def _admit(self) -> Trouble | None:
@@ -99,14 +116,27 @@ class Exchange:
             while (frames := await attempt.more()) is not None:
                 if tape:
                     tape.take(frames)
-                await self._forward(frames, attempt)
+                await self._forward(self._rescue.passed(frames) if self._rescue else frames, attempt)
         except Broken as broken:
-            await self.attempts.failed(attempt, broken.failure, last=self.committed)
+            self._broken = self._broken or (broken.failure if self.committed else None)
+            await self.attempts.failed(attempt, broken.failure, last=self.committed and not self._can_rescue())
             return False
         attempt.finish(None)
         return True
 
+    def _can_rescue(self) -> bool:
+        return self._said is not None and self._said.can_go_on and self._rescue is None
+
+    def _go_on(self) -> bool:
+        """Whether another answer is asked for, to go on where this one broke off: once in a request."""
+        if self._said is None or not self._can_rescue():
+            return False
+        self._rescue, self.attempts.rescuing = Rescue(self._said), True
+        return True
+
     async def _answered_by_cache(self, key: str) -> bool:
+        if self.world.settings.cache is None:
+            return False
         self.cache = "miss"
         kept = None if self.facts.hints.get("cache") == "refresh" else await self.engine.recall(key)
         tape = self.engine.replays.tape(kept, self.world.dialects) if kept else None
@@ -116,33 +146,80 @@ class Exchange:
         await self._forward(tape.replay(self.world.dialects, headers.answer_id(self.facts.id, self.writer)), None)
         return True
 
+    async def _answered_by_another(self, key: str) -> bool:
+        """Whether the same request was under way, and gave its answer to this one, too. Else others may follow."""
+        if not self.settings.coalesce:
+            return False
+        own, kept, failure = self.cache, self._said, None
+        while (failure is None or failure.kind == "cancelled") and (flight := self.engine.flights.get(key)):
+            self.cache, self.shared, self._said = "shared", flight.id, Said()
+            failure = await self._followed(flight)
+            if failure is None:
+                return True
+            if self.committed:
+                self._broken, self._said = failure, self._said if kept or failure.kind == "cancelled" else None
+                self._go_on()
+                return False
+        self.cache, self.shared, self._said = own, "", kept
+        if failure is None or failure.kind == "cancelled":
+            self._flight = self.engine.flights.begin(key, self.facts.id)
+        return False
+
+    async def _followed(self, flight: Flight) -> Failure | None:
+        """Give what another request is given. The failure that ended it, or that its client has left."""
+        seen = 0
+        try:
+            while (frames := await flight.more(seen)) is not None:
+                seen += len(frames)
+                await self._forward(frames, None)
+        except Broken as broken:
+            return broken.failure
+        return None
+
     async def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> None:
         write, wire, data = self.writer.write, self.facts.wire, b""
         keeps = attempt.turn.endpoint.card.keeps if attempt else ()
+        if self._flight:
+            self._flight.take(frames)
         for frame in frames:
             if keeps and frame.wire.dialect in keeps:
                 for event in frame.events:
                     if type(event) is Keep:
                         await self._keep(event)
+            if self._said and not self._rescue:
+                self._said.take(frame.events)
             data += write(frame, frame.wire == wire)
         if data:
-            if not self.committed:
-                await self._commit(attempt)
+            await self._begin(attempt)
+            self.committed = True
             await self.client.write(data)
 
-    async def _commit(self, attempt: Attempt | None) -> None:
-        self.committed, self.status = True, 200
-        await self.client.start(200, headers.answer(self, attempt))
+    async def _begin(self, attempt: Attempt | None) -> None:
+        """Status and headers, before whatever is written first; and the silence is over."""
+        if self._keep_alive:
+            await self._keep_alive.wrote()
+        if not self.opened:
+            self.opened, self.status = True, 200
+            await self.client.start(200, headers.answer(self, attempt))
+
+    async def _say_alive(self) -> None:
+        if not self.opened:
+            self.opened, self.status = True, 200
+            await self.client.start(200, headers.answer(self, None))
+        await self.client.write(getattr(self.writer, "alive", COMMENT))
 
     async def _keep(self, keep: Keep) -> None:
         await self.engine.memory.keep(self.facts.client, keep)
 
-    def _key(self) -> str:
+    def _made_key(self) -> str:
+        """The name that identical requests share; "" where an answer is for this one only."""
         cache = self.world.settings.cache
-        if cache is None or not self.facts.replayable or self.facts.hints.get("cache") == "no":
+        if not self.facts.replayable or self.facts.hints.get("cache") == "no":
+            return ""
+        if cache is None and not self.settings.coalesce:
             return ""
         try:
-            return self.engine.replays.key(self.dialect, self.request, shared=cache.shared)
+            return self.engine.replays.key(self.dialect, self.request, shared=cache is not None and cache.shared)
         except InvalidRequest:  # its upstream may know what it means
             return ""
 
@@ -156,8 +233,8 @@ class Exchange:
             await self._keep(keep)
         asked_trace = self.facts.wire.stream and "trace" in self.facts.hints
         if data := (headers.trace(self) if asked_trace else b"") + self.writer.end():
-            if not self.committed:
-                await self._commit(attempt)
+            await self._begin(attempt)
+            self.committed = True
             await self.client.write(data)
         self.outcome = "complete"
         if attempt:
@@ -169,13 +246,20 @@ class Exchange:
             why = trouble.timed_out(self.facts.id, lines, self.seconds)
         elif self.attempts.refused and not self.attempts.made:
             why = trouble.exhausted(self.facts.id, self.attempts.refused, self.engine.clock())
+        elif self.attempts.queue and not self.attempts.made:
+            full, waited = self.attempts.queue == "full", self.attempts.queued
+            why = trouble.waited(self.facts.id, lines, full=full, seconds=waited, now=self.engine.clock())
         else:
-            why = trouble.explain(self.facts.id, lines, decision, self.engine.clock())
-        if not self.committed:
+            why = trouble.explain(self.facts.id, lines, decision, self.engine.clock(), self._broken)
+        if not self.committed and (spare := self.attempts.spare()):
+            await self._forward(spare.excuse(), spare)
+            return await self._complete(spare)
+        if not self.opened:
             if self.facts.op == "count" and (why.kind != "invalid_request" or not self.attempts.made):
                 return await self._estimate()
             return await self._refuse(why)
         self.outcome = "broken"
+        await self._begin(None)
         return await self.client.write(self.writer.fail(why))
 
     async def _estimate(self) -> None:
@@ -185,16 +269,29 @@ class Exchange:
         await self._complete(None)
 
     async def _refuse(self, why: Trouble) -> None:
-        self.outcome, self.status, self.committed = "refused", why.status, True
+        self.outcome, self.status, self.opened = "refused", why.status, True
         await self.client.start(why.status, headers.refusal(self, why))
         await self.client.write(self.dialect.refuse(why))
 
     def close(self) -> None:
         """Runs once, also when cancelled; nothing in it waits."""
         self.attempts.close()
+        self.engine.queues.released()
+        if self._keep_alive:
+            self._keep_alive.end()
+            self._keep_alive = None  # it leads back here
+        if self._flight:
+            self.engine.flights.end(self._key, None if self.outcome == "complete" else self._why_not())
         if self._reservation:
             self._reservation.close({"requests": 1.0})
         self.engine.record(self._record(), self.world)
+
+    def _why_not(self) -> Failure:
+        """Why there is no whole answer, for those who waited for it, too."""
+        failed = [line.failure for line in self.attempts.lines() if isinstance(line, Line) and line.failure]
+        if self.outcome == "cancelled" or not failed:
+            return CANCELLED
+        return self._broken or failed[-1]
 
     def _record(self) -> RequestRecord:
         lines = self.attempts.lines()
@@ -213,6 +310,8 @@ class Exchange:
             dropped=self.attempts.dropped,
             first_output=served.first_output if served else None,
             ended=self.engine.clock(),
+            queued=self.attempts.queued,
+            shared=self.shared,
         )
 
 

@@ -54,8 +54,12 @@ def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
         found["x-accel-buffering"] = "no"
     if exchange.attempts.dropped:
         found["x-llmrouter-dropped"] = ", ".join(exchange.attempts.dropped)
+    if exchange.attempts.queued:
+        found["x-llmrouter-queued-ms"] = f"{exchange.attempts.queued * 1e3:.0f}"
     if attempt is None:
         return found
+    if flaw := attempt.reading.flaw:
+        found["x-llmrouter-flaw"] = _ascii(flaw.message)
     turn, attempts = attempt.turn, exchange.attempts.made
     found["x-llmrouter-provider"] = turn.endpoint.provider
     found["x-llmrouter-model"] = _ascii(turn.endpoint.model)

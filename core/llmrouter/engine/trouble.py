@@ -26,8 +26,15 @@ STATUS: Mapping[Kind, tuple[int, str]] = {
 LIMIT_HOLDS = ("limit", "cooling")
 
 
-def explain(request_id: str, steps: Sequence[Step], decision: Decision, now: float) -> Trouble:
-    """The trouble that says what the client can do, with every attempt beside it."""
+def explain(
+    request_id: str, steps: Sequence[Step], decision: Decision, now: float, broken: Failure | None = None
+) -> Trouble:
+    """The trouble that says what the client can do, with every attempt beside it.
+
+    Of an answer that was `broken` off it says why: what came of going on is beside the point.
+    """
+    if broken:
+        return _failed(request_id, steps, broken, None)
     failures = [step.failure for step in steps if isinstance(step, Attempt) and step.failure]
     skips = [step for step in steps if isinstance(step, Skip)]
     for failure in failures:
@@ -65,6 +72,22 @@ def exhausted(request_id: str, refusal: Exhausted, now: float) -> Trouble:
         message=f"The limit of this key is used up: {what}.",
         retry_after=_wait([refusal.retry_at], now),
         request_id=request_id,
+    )
+
+
+def waited(request_id: str, steps: Sequence[Step], *, full: bool, seconds: float, now: float) -> Trouble:
+    """Everything is at its limit, and the queue for it was full, or did not get as far in time."""
+    message = "Too many requests wait for a limit to pass." if full else (
+        f"Waited {seconds:.1f} s for a limit to pass, in vain."
+    )
+    return Trouble(
+        status=429,
+        kind="rate_limited",
+        code="queue_full" if full else "queue_timeout",
+        message=message,
+        retry_after=_wait([step.until for step in steps if isinstance(step, Skip)], now),
+        request_id=request_id,
+        steps=tuple(steps),
     )
 
 

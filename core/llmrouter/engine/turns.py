@@ -42,8 +42,23 @@ class Turns:
         self._barred: set[str] = set()
         self._above: int | None = None  # tokens: only windows larger than this are of use
 
-    def take(self) -> Turn | None:
-        """The next turn that nothing in this request forbids."""
+    def take(self, avoid: str = "") -> Turn | None:
+        """The next turn that nothing in this request forbids, of another provider than `avoid`."""
+        aside: list[Turn] = []
+        try:
+            while turn := self._take():
+                if turn.endpoint.provider != avoid:
+                    return turn
+                aside.append(turn)
+            return None
+        finally:
+            self._now.extendleft(reversed(aside))
+
+    def again(self, turns: Iterable[Turn]) -> None:
+        """Turns that were not called come back, in their order, before what is left."""
+        self._now.extendleft(reversed([*turns]))
+
+    def _take(self) -> Turn | None:
         while True:
             while self._now:
                 turn = self._now.popleft()

@@ -36,6 +36,7 @@ HELD: Mapping[str, str] = {
     "breaker": "failing, circuit open",
     "auth": "its key was rejected",
     "payment": "its balance is used up",
+    "time": "too little time was left for it",
 }
 LIMITS = frozenset({"limit", "cooling"})
 """Hold codes that are somebody's limit; the others are somebody's health."""
