@@ -114,7 +114,7 @@ class Attempts:
         if not self._may_go_on():
             return None
         while turn := self._turns.take():
-            if hold := self.engine.health.admit(turn.endpoint, turn.account):
+            if hold := self.engine.health.hold(turn.endpoint, turn.account):
                 self._skip(turn, hold)
                 continue
             taken = await self.engine.quota.reserve(self._asks(turn))
