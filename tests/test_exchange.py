@@ -203,7 +203,7 @@ def test_a_repeat_needs_budget() -> None:
         house = House({"a/m": bad()}, tiers=[["a/m"]])
         for _ in range(40):
             house.engine.health._troubled.clear()
-            house.engine.health._breakers.clear()
+            house.engine.health._circuits.forget(())
             await house.ask()
         made = len(house.upstreams["a"].calls)
         assert 40 < made < 40 + 10 + 8 + 40

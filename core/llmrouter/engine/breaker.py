@@ -18,6 +18,7 @@ BUCKETS = 10
 FLAT_OPENINGS = 8
 """Openings in a row that last `open_for`; doubling from the start is late after a short outage."""
 JITTER = 0.2
+"""Part of an opening that may be missing. None is longer: with a request every 4 s, 18 s are noticed after 20."""
 QUICK_FAILURES = 3
 PROBES = 2
 """Successes that close the circuit."""
@@ -26,6 +27,8 @@ PROBE_WAIT = 1.0
 FORGET = 600.0
 """Seconds of being closed after which earlier openings no longer count."""
 FIRST_SHARE = 0.1
+MOST_CREDIT = 2.0
+"""Calls that may be saved up in the ramp while something else stood in their way."""
 
 State = Literal["closed", "open", "half_open", "ramp"]
 
@@ -34,14 +37,16 @@ State = Literal["closed", "open", "half_open", "ramp"]
 class Breaker:
     """The circuit of one scope. Every method is told the time; nothing waits."""
 
+    scope: str
     settings: BreakerSettings
     random: random.Random
     only_quick: bool = False  # a provider's: only failures to reach it count
     openings: int = 0
     open_until: float | None = None  # None: closed
-    probing: bool = False
+    probing: bool = False  # a probe is under way; whoever sends it says so, and when it is over
     closed_at: float | None = None  # when it last closed
     last: Kind | None = None
+    _elsewhere_until: float = 0.0  # another worker probes
     _successes: int = 0
     _consecutive: float = 0.0
     _quick: int = 0
@@ -59,48 +64,61 @@ class Breaker:
             return None
         if now < self.open_until:
             return self.open_until
-        return now + PROBE_WAIT if self.probing else None
+        if self.probing:
+            return now + PROBE_WAIT
+        return self._elsewhere_until if now < self._elsewhere_until else None
 
-    def admits(self, now: float) -> bool:
-        """After closing, a growing share of what asks: 10 % at first, all after `ramp` seconds."""
+    def asked(self, now: float) -> bool:
+        """Whether a call may pass in the ramp; the credit of all that ask grows, `admit` spends it.
+
+        The share grows with the square of the time, from 10 % to all of it after `ramp` seconds: in a straight
+        line a provider that has just recovered would see 25 % of its traffic within 10 s, so it is 13 %.
+        """
         if self.state(now) != "ramp" or self.closed_at is None:
             return True
-        self._credit += FIRST_SHARE + (1 - FIRST_SHARE) * (now - self.closed_at) / self.settings.ramp
-        if self._credit < 1.0:
-            return False
-        self._credit -= 1.0
-        return True
+        part = (now - self.closed_at) / self.settings.ramp
+        self._credit = min(self._credit + FIRST_SHARE + (1 - FIRST_SHARE) * part * part, MOST_CREDIT)
+        return self._credit >= 1.0
 
-    def begin(self, now: float) -> bool:
-        """A call begins. True if it is the probe: then `success`, `failure` or `release` must say so."""
-        if self.state(now) != "half_open" or self.probing:
-            return False
-        self.probing = True
-        return True
+    def admit(self, now: float) -> None:
+        """A call passes."""
+        if self.state(now) == "ramp":
+            self._credit -= 1.0
 
-    def release(self, probe: bool) -> None:
-        """A call ended and says nothing about the upstream's health."""
-        if probe:
-            self.probing = False
+    def wants_probe(self, now: float) -> bool:
+        return self.open_until is not None and now >= self.open_until and not self.probing
 
-    def success(self, now: float, probe: bool) -> None:
-        """A call went well. One from before the opening counts as a probe, too."""
-        self.release(probe)
-        self._consecutive = self._quick = 0
+    def probed_elsewhere(self, now: float) -> None:
+        self._elsewhere_until = now + PROBE_WAIT
+
+    def success(self, now: float, probe: bool, weight: float = 0.0) -> None:
+        """A call was answered. One from before the opening counts as a probe, too.
+
+        `weight` is how much of a failure the answer was; one that would open a circuit does not close it.
+        """
         if self.open_until is None:
-            self._count(now, 0.0)
-            return
-        self._successes += 1
-        if self._successes >= PROBES:
-            self.open_until, self.closed_at, self._credit = None, now, 0.0
-            self._buckets.clear()
+            self._consecutive = self._quick = 0
+            self._count(now, weight)
+            if weight and self._is_too_much():
+                self._open(now)
+        elif weight >= self.settings.failure_ratio:
+            if probe:
+                self._open(now)
+        else:
+            self._probed(now)
 
-    def failure(self, now: float, kind: Kind, weight: float, probe: bool) -> None:
-        self.release(probe)
+    def reached(self) -> None:
+        """The upstream said something, if only no."""
+        self._quick = 0
+
+    def failure(self, now: float, kind: Kind, weight: float, probe: bool, began: float) -> None:
+        """A call that began then has failed. One from before the circuit closed says nothing of what is now."""
         self.last = kind
         if self.open_until is not None:
             if probe:
                 self._open(now)
+            return
+        if self.closed_at is not None and began < self.closed_at:
             return
         self._count(now, weight)
         self._consecutive += weight
@@ -119,6 +137,13 @@ class Breaker:
             "last": self.last,
         }
 
+    def _probed(self, now: float) -> None:
+        self._successes += 1
+        if self._successes >= PROBES:
+            self.open_until, self.closed_at, self._credit = None, now, 0.0
+            self._consecutive = self._quick = 0
+            self._buckets.clear()
+
     def _is_too_much(self) -> bool:
         if self._quick >= QUICK_FAILURES:
             return True
@@ -135,7 +160,7 @@ class Breaker:
         self.openings += 1
         doubled = 2.0 ** max(0, self.openings - FLAT_OPENINGS)
         seconds = min(self.settings.open_for * doubled, self.settings.max_open)
-        self.open_until = now + seconds * self.random.uniform(1 - JITTER, 1 + JITTER)
+        self.open_until = now + seconds * self.random.uniform(1 - JITTER, 1.0)
         self._successes = self._quick = 0
         self._consecutive = 0.0
 

@@ -5,10 +5,10 @@ Process-local by design, and keyed by names, so that it outlives every configura
 
 from __future__ import annotations
 
-import math
+import logging
 import random
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -19,55 +19,16 @@ from llmrouter.settings import BreakerSettings
 from llmrouter.types import Account, Endpoint, Failure, Hold
 
 from .breaker import Breaker
+from .circuits import Circuits
+from .cooling import Coolings
+from .probe_lock import NoLock, ProbeLock
 from .scopes import charged, scopes
+from .speed import Seen
 from .table import TABLE
-
-DECAY = 10.0
-"""Seconds in which a slow answer is forgotten to a third."""
+from .ticket import Ticket
 
 MOST_ENDPOINTS = 5_000
-
-
-@define
-class Cooling:
-    """A hold on one scope, and how many in a row there were."""
-
-    until: float
-    reason: str
-    streak: int = 0
-
-
-@define
-class Seen:
-    """One endpoint's load and speed. `ttft` is a peak EWMA: a slow answer counts at once, a fast one slowly."""
-
-    load: int = 0
-    turns: int = 0
-    ttft: float = 0.0
-    at: float = 0.0
-
-    def sample(self, ttft: float, now: float) -> None:
-        keep = math.exp(-max(0.0, now - self.at) / DECAY)
-        self.ttft = max(ttft, self.ttft * keep + ttft * (1 - keep)) if self.ttft else ttft
-        self.at = now
-
-
 UNSEEN = Seen()
-
-
-class Ticket:
-    """A call in flight. `end` gives back its place and its probe slot; the first call counts."""
-
-    __slots__ = ("_open", "account", "endpoint", "health", "probes")
-
-    def __init__(self, health: Health, endpoint: Endpoint, account: Account, probes: tuple[Breaker, ...]) -> None:
-        self.health, self.endpoint, self.account, self.probes = health, endpoint, account, probes
-        self._open = True
-
-    def end(self, failure: Failure | None, ttft: float | None) -> None:
-        if self._open:
-            self._open = False
-            self.health.ended(self, failure, ttft)
 
 
 @define(eq=False)
@@ -77,39 +38,37 @@ class Health:
     breaker: BreakerSettings | None
     clock: Clock
     random: random.Random
-    _coolings: dict[str, Cooling] = field(factory=dict)
-    _breakers: dict[str, Breaker] = field(factory=dict)
+    lock: ProbeLock = field(factory=NoLock)
+    log: logging.Logger = field(factory=lambda: logging.getLogger("llmrouter"))
+    _coolings: Coolings = field(init=False)
+    _circuits: Circuits = field(init=False)
     _troubled: set[str] = field(factory=set)  # scopes with a hold, or a circuit that is not closed
     _seen: defaultdict[str, Seen] = field(factory=lambda: defaultdict(Seen))
     _turns: defaultdict[tuple[str, str], int] = field(factory=lambda: defaultdict(int))
 
+    def __attrs_post_init__(self) -> None:
+        self._coolings = Coolings(self.random, self.log)
+        self._circuits = Circuits(self.breaker, self.random, self.lock)
+
     # ---- asking ---------------------------------------------------------------------------------
 
     def hold(self, endpoint: Endpoint, account: Account) -> Hold | None:
-        """What forbids this turn now: of several holds the one that ends last."""
-        if not self._troubled:
-            return None
-        now = self.clock()
-        holds = [hold for name in scopes(endpoint, account) if (hold := self._held(name, now))]
-        return max(holds, key=lambda hold: hold.until) if holds else None
-
-    def admit(self, endpoint: Endpoint, account: Account) -> Hold | None:
-        """The same when a turn is taken: a circuit that has just closed admits a share only."""
-        if not self._troubled:
-            return None
-        if hold := self.hold(endpoint, account):
-            return hold
-        now = self.clock()
-        for name in scopes(endpoint, account):
-            if name in self._troubled and name in self._breakers and not self._breakers[name].admits(now):
-                return Hold(now, "breaker", name)
-        return None
+        """What forbids this turn now: of several holds the one that ends last. A look, without a trace."""
+        return self._hold(endpoint, account, self.clock()) if self._troubled else None
 
     def look(self, endpoint: Endpoint, headroom: float = 1.0) -> Look:
         """The endpoint at this moment, with the headroom that quota knows of."""
         seen = self._seen.get(endpoint.id, UNSEEN)
         hold = self._endpoint_hold(endpoint) if self._troubled else None
         return Look(seen.ttft, seen.load, seen.turns, headroom, hold)
+
+    def soft(self, endpoint: Endpoint, tokens: int) -> float:
+        """Seconds after which its first output is late, for a prompt of so many tokens. Sorts: ask if you hedge."""
+        return self._seen.get(endpoint.id, UNSEEN).soft(tokens)
+
+    def usual(self, endpoint: Endpoint) -> float:
+        """Seconds to its first output, half of the time; 0 is unknown. Sorts: ask when time is short."""
+        return self._seen.get(endpoint.id, UNSEEN).usual()
 
     def turns(self, endpoint: Endpoint, account: Account) -> int:
         """Calls that began through this account, of all its models."""
@@ -121,7 +80,7 @@ class Health:
         found: list[Mapping[str, Any]] = []
         for name in sorted(self._troubled):
             hold = self._held(name, now)
-            breaker = self._breakers.get(name)
+            breaker = self._circuits.get(name)
             if name in self._troubled:
                 line = {
                     "scope": name,
@@ -131,90 +90,87 @@ class Health:
                 found.append({**line, "breaker": breaker.snapshot(now) if breaker else None})
         return found
 
-    # ---- telling --------------------------------------------------------------------------------
+    # ---- taking a turn --------------------------------------------------------------------------
+
+    def claim(self, endpoint: Endpoint, account: Account) -> Ticket | Hold:
+        """Take a turn, once everything else it needs is there: in flight from now, or what forbids it.
+
+        A half-open circuit lets one call through as its probe, one that has just closed a share of what asks.
+        """
+        now = self.clock()
+        if not self._troubled:
+            return self._ticket(endpoint, account, now, ())
+        if hold := self._hold(endpoint, account, now):
+            return hold
+        probes = self._circuits.take(self._troubles(endpoint, account), now)
+        return probes if isinstance(probes, Hold) else self._ticket(endpoint, account, now, probes)
 
     def begin(self, endpoint: Endpoint, account: Account) -> Ticket:
-        """A call begins: it is in flight, and the probe of every circuit over it that is half open."""
+        """A call that is made whatever is held, because nothing else is left; a probe only if it may be one."""
+        now = self.clock()
+        probes = self._circuits.force(self._troubles(endpoint, account), now) if self._troubled else ()
+        return self._ticket(endpoint, account, now, probes)
+
+    def _ticket(self, endpoint: Endpoint, account: Account, now: float, probes: Sequence[Breaker]) -> Ticket:
         if len(self._seen) > MOST_ENDPOINTS:
             self._trim()
         seen = self._seen[endpoint.id]
         seen.load += 1
         seen.turns += 1
         self._turns[endpoint.provider, account.id] += 1
-        probes: tuple[Breaker, ...] = ()
-        if self._troubled:
-            now = self.clock()
-            over = (self._breakers.get(name) for name in scopes(endpoint, account) if name in self._troubled)
-            probes = tuple(breaker for breaker in over if breaker and breaker.begin(now))
-        return Ticket(self, endpoint, account, probes)
+        return Ticket(self, endpoint, account, seen, now, probes)
 
-    def ended(self, ticket: Ticket, failure: Failure | None, ttft: float | None) -> None:
+    # ---- telling --------------------------------------------------------------------------------
+
+    def ended(
+        self,
+        ticket: Ticket,
+        failure: Failure | None,
+        ttft: float | None,
+        tokens: int,
+        flaw: Failure | None,
+        weight: float | None,
+    ) -> None:
         """What `Ticket.end` says."""
-        now, seen = self.clock(), self._seen[ticket.endpoint.id]
+        now, seen, probes = self.clock(), ticket.seen, ticket.probes
+        endpoint, account = ticket.endpoint, ticket.account
         seen.load -= 1
-        if ttft is not None and failure is None:
-            seen.sample(ttft, now)
-        if failure is None:
-            self._good(ticket, now)
+        if probes:
+            self._circuits.give(probes)
+        if failure is not None:
+            own = self._circuits.failure(endpoint, account, probes, failure, ticket.began, now)
         else:
-            self._bad(ticket, failure, now)
+            if ttft is not None:
+                seen.sample(ttft, tokens, now)
+            self._coolings.success(endpoint, account)
+            counted = 0.0 if flaw is None else TABLE[flaw.kind].breaker if weight is None else weight
+            own = self._circuits.success(endpoint, probes, counted, now)
+        if own and own.open_until is not None:
+            self._troubled.add(own.scope)
+        if wrong := failure or flaw:
+            name = charged(endpoint, account, wrong.scope)
+            if name and self._coolings.failure(name, wrong, ticket.began, now):
+                self._troubled.add(name)
 
     def hold_until(self, name: str, until: float, reason: str) -> None:
         """Hold a scope because somebody knows better than its calls: until then, or until `release`."""
-        self._coolings[name] = Cooling(until, reason)
+        self._coolings.put(name, until, reason)
         self._troubled.add(name)
 
     def release(self, name: str, reason: str) -> None:
         """End the hold that a scope has for this reason."""
-        cooling = self._coolings.get(name)
-        if cooling and cooling.reason == reason:
-            del self._coolings[name]
-
-    def _good(self, ticket: Ticket, now: float) -> None:
-        if self.breaker:
-            self._circuit(f"endpoint:{ticket.endpoint.id}").success(now, self._is_probe(ticket, "endpoint"))
-            if provider := self._breakers.get(f"provider:{ticket.endpoint.provider}"):
-                provider.success(now, provider in ticket.probes)
-        if self._coolings:
-            for name in scopes(ticket.endpoint, ticket.account):
-                if name in self._coolings:
-                    self._coolings[name].streak //= 2
-
-    def _bad(self, ticket: Ticket, failure: Failure, now: float) -> None:
-        rule = TABLE[failure.kind]
-        name = charged(ticket.endpoint, ticket.account, failure.scope)
-        counts = bool(self.breaker and rule.breaker and failure.scope in ("endpoint", "provider"))
-        own = self._circuit(name) if counts else None
-        for breaker in ticket.probes:
-            if breaker is not own and rule.answered and not counts:
-                breaker.success(now, True)
-            elif breaker is not own:
-                breaker.release(True)
-        if own:
-            own.failure(now, failure.kind, rule.breaker, own in ticket.probes)
-            if own.open_until is not None:
-                self._troubled.add(name)
-        if rule.hold and name:
-            self._cool(name, failure, now)
-
-    def _cool(self, name: str, failure: Failure, now: float) -> None:
-        """Hold a scope. Failures that were under way when the hold began do not lengthen its next one."""
-        rule, cooling = TABLE[failure.kind], self._coolings.get(name)
-        if cooling is None:
-            cooling = self._coolings[name] = Cooling(0.0, rule.hold)
-        elif now >= cooling.until:
-            cooling.streak += 1
-        seconds = rule.hold_for(failure, now, cooling.streak, self.random)
-        if now + seconds > cooling.until:
-            cooling.until, cooling.reason = now + seconds, rule.hold
-        self._troubled.add(name)
+        self._coolings.end(name, reason)
 
     # ---- inside ---------------------------------------------------------------------------------
+
+    def _hold(self, endpoint: Endpoint, account: Account, now: float) -> Hold | None:
+        holds = [hold for name in scopes(endpoint, account) if (hold := self._held(name, now))]
+        return max(holds, key=lambda hold: hold.until) if holds else None
 
     def _held(self, name: str, now: float) -> Hold | None:
         if name not in self._troubled:
             return None
-        cooling, breaker = self._coolings.get(name), self._breakers.get(name)
+        cooling, breaker = self._coolings.get(name), self._circuits.get(name)
         cool_until = cooling.until if cooling and cooling.until > now else None
         open_until = breaker.held_until(now) if breaker else None
         if cool_until is None and open_until is None:
@@ -235,18 +191,11 @@ class Health:
                 earliest = hold
         return earliest
 
+    def _troubles(self, endpoint: Endpoint, account: Account) -> list[str]:
+        return [name for name in scopes(endpoint, account) if name in self._troubled]
+
     def _trim(self) -> None:
         """Names of models come from clients, too: what is idle and well may be forgotten."""
         self._seen = defaultdict(Seen, {id: seen for id, seen in self._seen.items() if seen.load})
-        self._breakers = {name: one for name, one in self._breakers.items() if name in self._troubled}
-        self._coolings = {name: one for name, one in self._coolings.items() if name in self._troubled}
-
-    def _circuit(self, name: str) -> Breaker:
-        found = self._breakers.get(name)
-        if found is None:
-            assert self.breaker is not None
-            found = self._breakers[name] = Breaker(self.breaker, self.random, name.startswith("provider:"))
-        return found
-
-    def _is_probe(self, ticket: Ticket, kind: str) -> bool:
-        return bool(ticket.probes) and self._circuit(f"{kind}:{ticket.endpoint.id}") in ticket.probes
+        self._circuits.forget(self._troubled)
+        self._coolings.forget(self._troubled)

@@ -26,10 +26,14 @@ class Rule:
     hold: str = ""
     first: float = 0.0  # of the hold, where the upstream gives no hint; doubles with each one in a row
     most: float = DAY
+    faults: int = 1  # within a minute and without an answer between them, before it holds
+    alert: bool = False  # a hold is said in the log: somebody has to mend something
     answered: bool = True  # the upstream was there, whatever it said
 
     def hold_for(self, failure: Failure, now: float, streak: int, draw: random.Random) -> float:
-        """Seconds that the scope is held: the upstream's hint, else first·2ⁿ with full jitter above the first."""
+        """Seconds: an operator's word, the upstream's hint, else first·2ⁿ with full jitter above the first."""
+        if failure.hold is not None:
+            return failure.hold
         if failure.retry_at is not None:
             return min(max(failure.retry_at - now, LEAST_HINT), DAY)
         longest = min(self.first * 2.0**streak, self.most)
@@ -50,8 +54,8 @@ TABLE: Mapping[Kind, Rule] = {
     "stall": SILENT,
     "truncated": SILENT,
     "malformed_chunk": Rule(breaker=0.2),
-    "auth": Rule(hold="auth", first=1800.0, most=1800.0),
-    "payment": Rule(hold="payment", first=600.0, most=3600.0),
+    "auth": Rule(hold="auth", first=1800.0, most=1800.0, alert=True),
+    "payment": Rule(hold="payment", first=600.0, most=3600.0, alert=True),
     "forbidden_model": Rule(hold="breaker", first=3600.0, most=3600.0),
     "not_found": Rule(hold="breaker", first=3600.0, most=3600.0),
     "context_length": Rule(then="larger_window"),
@@ -61,7 +65,7 @@ TABLE: Mapping[Kind, Rule] = {
     "diverged": NEUTRAL,
     "lost": NEUTRAL,
     "cancelled": NEUTRAL,
-    "internal": NEUTRAL,
+    "internal": Rule(hold="breaker", first=300.0, most=3600.0, faults=5, alert=True, answered=False),
 }
 QUICK: frozenset[Kind] = frozenset({"connect", "timeout_headers", "timeout_ttft"})
 """Silences: three in a row open a circuit, for each costs its whole time-out."""
