@@ -17,7 +17,6 @@ from llmrouter.catalogue.limits import Limits
 from llmrouter.catalogue.names import Names
 from llmrouter.dialects.common import parse
 from llmrouter.engine import Engine, World
-from llmrouter.engine.budget import RetryBudget
 from llmrouter.engine.health import Health
 from llmrouter.engine.memory import Memory
 from llmrouter.engine.memory_cache import MemoryCache
@@ -238,7 +237,6 @@ class House:
         self.engine = Engine(
             health=Health(self.settings.breaker, clock, rng),
             quota=Quota(store or MemoryQuota(clock), clock, "open"),
-            budget=RetryBudget(settings.retry_budget, clock),
             cache=MemoryCache(1 << 20, clock),
             memory=Memory(MemoryCache(1 << 20, clock), logging.getLogger("llmrouter.tests")),
             clock=clock,

@@ -18,7 +18,6 @@ from .building import Builder, Context
 from .catalogue.joining import Joined
 from .discovery import Discovery, ListFile, Told, told
 from .engine import Engine, World
-from .engine.budget import RetryBudget
 from .engine.health import Health
 from .engine.journal import Journal
 from .engine.memory import Memory
@@ -206,7 +205,6 @@ async def _assemble(settings: Settings, builder: Builder, extra: Sequence[Metric
     engine = Engine(
         health=health,
         quota=quota,
-        budget=RetryBudget(settings.engine.retry_budget, context.clock),
         cache=cache,
         memory=Memory(memory, context.logger),
         clock=context.clock,

@@ -423,6 +423,7 @@ class Attempt(Value, frozen=True, kw_only=True):
     failure: Failure | None  # None: it served the answer
     usage: Usage
     cost: float | None  # USD; None: no price is known
+    estimated: bool = False  # no usage was reported, so the cost is what was expected of the whole answer
     via: str = ""  # who served it behind the provider, where the provider says so
     role: Role = "turn"
     flaw: Failure | None = None

@@ -302,6 +302,7 @@ class Attempt:
             failure=failure,
             usage=self.reading.usage or NOTHING,
             cost=cost,
+            estimated=cost is not None and self._answered() and self.reading.usage is None,
             via=self.reading.via,
             role=self.role,
             flaw=flaw,
@@ -327,7 +328,7 @@ class Attempt:
         if not self._answered():
             return 0.0
         usage = self.reading.usage
-        return cost(self.turn.endpoint.card.price, usage) if usage else None
+        return cost(self.turn.endpoint.card.price, usage) if usage else self.turn.candidate.cost
 
     def _spent(self, cost: float | None) -> Mapping[Unit, float] | None:
         """Nothing if it was never sent or was refused; None, so the estimate, where nothing was reported."""

@@ -19,10 +19,12 @@ from llmrouter.types import Account, Decision, Endpoint, Facts, Request, Request
 
 from . import headers, trouble
 from .attempt import Attempt
-from .budget import RetryBudget
+from .budgets_tmp import Budgets
 from .exchange import Exchange
+from .flights import Flights
 from .health import Health
 from .memory import Memory
+from .queue import Queues
 from .quota import Quota
 from .replays import Replays
 from .turns import order
@@ -54,7 +56,6 @@ class Engine:
 
     health: Health
     quota: Quota
-    budget: RetryBudget
     cache: Cache
     memory: Memory
     clock: Clock
@@ -63,11 +64,15 @@ class Engine:
     sinks: Sequence[MetricsSink] = ()
     sessions: Sessions = field(factory=Sessions)
     replays: Replays = field(factory=Replays)
+    flights: Flights = field(factory=Flights)
+    budgets: Budgets = field(init=False)
+    queues: Queues = field(init=False)
     under_way: int = 0
     _draw: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._draw = self.random.random()
+        self.budgets, self.queues = Budgets(self.clock), Queues(self.clock)
 
     async def serve(self, request: Request, world: World, client: Client) -> None:
         """Answer the client, whatever the upstreams do. Only a cancellation passes."""

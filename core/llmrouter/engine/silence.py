@@ -61,6 +61,8 @@ class Silence:
 
     def heard(self) -> None:
         self._heard_at = self._loop.time()
+        if self._patience.min_rate and not self._rate_at and self._reading.first_output is not None:
+            self.hurry()  # from now on the rate is looked at
 
     def hurry(self) -> None:
         """Something is due sooner now: set the timer anew, unless it comes in time as it is."""

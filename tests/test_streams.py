@@ -1,0 +1,244 @@
+"""What becomes of a stream that breaks, by `engine.stream`, and of a client that waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from llmrouter.errors import TransportError
+from llmrouter.settings import EngineSettings, StreamSettings, TimeoutSettings
+from llmrouter.testing import run
+from tests.house import Answer, House, Socket, Upstream, chunk, error, streamed
+
+CUT = TransportError("truncated", "cut")
+
+
+def engine(**stream: Any) -> EngineSettings:
+    return EngineSettings(stream=StreamSettings(**stream))
+
+
+def house(first: list[Any], second: list[Any], settings: EngineSettings) -> House:
+    return House({"a/m": Upstream([Answer(first)]), "b/m": Upstream([Answer(second)])}, settings=settings)
+
+
+def called(*parts: str, name: str = "f", finish: str | None = None) -> list[bytes]:
+    """A call of a tool, its arguments in pieces."""
+    head = {"index": 0, "id": "c1", "type": "function", "function": {"name": name, "arguments": ""}}
+    pieces = [head, *({"index": 0, "function": {"arguments": part}} for part in parts)]
+    body = [
+        {"id": "up", "object": "chat.completion.chunk", "model": "m", "created": 1}
+        | {"choices": [{"index": 0, "delta": {"tool_calls": [piece]}, "finish_reason": None}]}
+        for piece in pieces
+    ]
+    done = [chunk(finish=finish), b"data: [DONE]\n\n"] if finish else []
+    return [*(b"data: " + msgspec.json.encode(one) + b"\n\n" for one in body), *done]
+
+
+# ---- verify
+
+
+@pytest.mark.parametrize("end", [[CUT], [], [b"data: {oops\n\n"], [b'data: {"error": {"message": "x"}}\n\n'], [90.0]])
+def test_verify_goes_on_where_the_first_answer_broke_off(end: list[Any]) -> None:
+    async def main() -> None:
+        one = house([chunk("one "), chunk("two "), *end], streamed("o", "ne two thr", "ee"), engine(on_break="verify"))
+        socket = await one.ask(stream=True)
+        assert socket.text == "one two three"
+        assert socket.body.endswith(b"data: [DONE]\n\n")
+        assert one.record.outcome == "complete"
+        assert [step.role for step in one.record.steps] == ["turn", "rescue"]  # type: ignore[union-attr]
+        assert one.kinds[1] is None
+        one.assert_nothing_is_left()
+
+    run(main())
+
+
+def test_verify_ends_with_an_error_where_the_second_answer_says_otherwise() -> None:
+    async def main() -> None:
+        one = house([chunk("one "), chunk("two "), CUT], streamed("one ", "thing"), engine(on_break="verify"))
+        socket = await one.ask(stream=True)
+        assert socket.text == "one two "
+        assert b"[DONE]" not in socket.body
+        assert one.record.outcome == "broken"
+        assert one.kinds == ["truncated", "diverged"]
+        assert one.engine.health.snapshot() == []
+        last = msgspec.json.decode(socket.body.rstrip().rsplit(b"data: ", 1)[1])
+        assert last["error"]["llmrouter"]["class"] == "truncated"
+        one.assert_nothing_is_left()
+
+    run(main())
+
+
+def test_verify_does_not_go_on_inside_a_call() -> None:
+    async def main() -> None:
+        one = house([*called('{"a": '), CUT], streamed("never"), engine(on_break="verify"))
+        socket = await one.ask(stream=True)
+        assert not one.upstreams["b"].calls
+        assert one.record.outcome == "broken"
+        assert b"[DONE]" not in socket.body
+
+    run(main())
+
+
+def test_verify_asks_the_next_where_the_second_cannot_answer_at_all() -> None:
+    async def main() -> None:
+        upstreams = {
+            "a/m": Upstream([Answer([chunk("one "), CUT])]),
+            "b/m": Upstream([error(500)]),
+            "c/m": Upstream([Answer(streamed("one ", "two"))]),
+        }
+        one = House(upstreams, settings=engine(on_break="verify"))
+        assert (await one.ask(stream=True)).text == "one two"
+        assert one.kinds == ["truncated", "server_error", None]
+
+    run(main())
+
+
+# ---- buffer
+
+
+def test_buffer_writes_nothing_before_all_is_there() -> None:
+    async def main() -> None:
+        seen: list[bytes] = []
+
+        class Watched(Upstream):
+            async def send(self, call: Any) -> Any:
+                seen.append(socket.body)
+                return await super().send(call)
+
+        upstreams = {
+            "a/m": Watched([Answer([chunk("half"), CUT])]),
+            "b/m": Watched([Answer(streamed("wh", "ole"))]),
+        }
+        one, socket = House(upstreams, settings=engine(on_break="buffer")), Socket()
+        await one.ask(socket, stream=True)
+        assert seen == [b"", b""]
+        assert socket.text == "whole"
+        assert socket.body.endswith(b"data: [DONE]\n\n")
+        assert one.kinds == ["truncated", None]
+        one.assert_nothing_is_left()
+
+    run(main())
+
+
+def test_an_answer_that_is_too_large_to_be_held_goes_to_the_next() -> None:
+    async def main() -> None:
+        settings = EngineSettings(stream=StreamSettings(on_break="buffer"), max_answer=10_000)
+        endless = [chunk("x" * 1000) for _ in range(100)]
+        one = house(endless, streamed("ok"), settings)
+        assert (await one.ask(stream=True)).text == "ok"
+        assert one.kinds == ["malformed_chunk", None]
+
+    run(main())
+
+
+def test_a_rate_that_is_too_low_is_a_stall_while_another_can_take_over() -> None:
+    async def main() -> None:
+        settings = EngineSettings(
+            stream=StreamSettings(on_break="buffer"), timeouts=TimeoutSettings(min_rate=5.0)
+        )
+        crawling = [step for _ in range(200) for step in (chunk("x"), 2.0)]
+        one = house(crawling, streamed("ok"), settings)
+        before = one.engine.clock()
+        assert (await one.ask(stream=True)).text == "ok"
+        assert one.kinds == ["stall", None]
+        assert one.engine.clock() - before < 25
+
+    run(main())
+
+
+# ---- tool calls
+
+
+def test_held_calls_are_written_when_the_answer_is_whole() -> None:
+    async def main() -> None:
+        one = house([*called('{"a":', "1}"), CUT], called("{}", finish="tool_calls"), engine(hold_tool_calls=True))
+        socket = await one.ask(stream=True)
+        assert socket.body.count(b'"name":"f"') == 1
+        assert b'{\\"a\\":' not in socket.body
+        assert one.kinds == ["truncated", None]
+        late = house([chunk("text"), *called("{}"), CUT], streamed("never"), engine(hold_tool_calls=True))
+        socket = await late.ask(stream=True)
+        assert socket.text == "text"
+        assert b"tool_calls" not in socket.body
+        assert b'"error"' in socket.body
+
+    run(main())
+
+
+# ---- what cannot be read
+
+
+def test_an_unreadable_event_can_be_left_out() -> None:
+    async def main() -> None:
+        answer = [chunk("a"), b"data: {oops\n\n", *streamed("b")]
+        one = house(answer, streamed("never"), engine(on_malformed="skip"))
+        socket = await one.ask(stream=True)
+        assert one.record.outcome == "complete"
+        assert b"[DONE]" in socket.body
+        early = house([b"data: {oops\n\n", *streamed("b")], streamed("ok"), engine(on_malformed="skip"))
+        assert (await early.ask(stream=True)).text == "ok"
+
+    run(main())
+
+
+# ---- a client that waits
+
+
+def test_a_client_that_waits_is_told_that_somebody_is_there() -> None:
+    async def main() -> None:
+        one = house([25.0, *streamed("ok")], [], engine())
+        socket = await one.ask(stream=True)
+        assert socket.body.startswith(b": keep-alive\n\n: keep-alive\n\n")
+        assert socket.text == "ok"
+        assert one.record.outcome == "complete"
+
+    run(main())
+
+
+def test_after_a_comment_a_failure_is_an_error_in_band() -> None:
+    async def main() -> None:
+        upstreams = {"a/m": Upstream([Answer([100.0])])}
+        one, socket = House(upstreams, settings=engine()), Socket()
+        await one.ask(socket, stream=True)
+        assert socket.status == 200
+        assert socket.body.startswith(b": keep-alive\n\n")
+        assert b'"error"' in socket.body
+        assert b"[DONE]" not in socket.body
+        assert one.record.outcome == "broken"
+        assert socket.body.count(b": keep-alive") <= 3
+
+    run(main())
+
+
+def test_after_a_comment_another_upstream_still_answers_in_full() -> None:
+    async def main() -> None:
+        one = house([100.0], streamed("ok"), engine(keep_alive=5.0))
+        socket = await one.ask(stream=True)
+        assert socket.text == "ok"
+        assert one.record.outcome == "complete"
+        assert b"keep-alive" in socket.body
+
+    run(main())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_nobody_is_kept_alive_who_has_left(stream: bool) -> None:
+    async def main() -> None:
+        one = house([500.0], [], engine())
+        socket = Socket()
+        task = asyncio.create_task(one.ask(socket, stream=stream))
+        await asyncio.sleep(12)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        written = socket.body
+        await asyncio.sleep(60)
+        assert socket.body == written
+        assert len(asyncio.all_tasks()) == 1
+
+    run(main())
+
+
