@@ -69,9 +69,17 @@ CALL: list[Event] = [ToolStart("1", "f"), ToolArgs("1", "{}")]
 @pytest.mark.parametrize(
     ("first", "second", "rest"),
     [
-        ([*CALL, Text("a")], [ToolStart("9", "f"), ToolArgs("9", "{"), ToolArgs("9", "}"), Text("ab")], [Text("b")]),
+        (
+            [*CALL, Text("a")],
+            [ToolStart("9", "f"), ToolArgs("9", "{"), ToolArgs("9", "}"), Text("ab")],
+            [Text("b")],
+        ),
         ([Text("a")], [Text("a"), *CALL], CALL),
-        ([ToolStart("1", "f"), ToolStart("2", "f"), Text("a")], [ToolStart("8", "f"), ToolStart("9", "f"), Text("a!")], [Text("!")]),
+        (
+            [ToolStart("1", "f"), ToolStart("2", "f"), Text("a")],
+            [ToolStart("8", "f"), ToolStart("9", "f"), Text("a!")],
+            [Text("!")],
+        ),
         ([Text("a")], [Text("a"), Refusal("no")], [Refusal("no")]),
         ([Text("a"), *CALL, Text("b")], [Text("a"), *CALL, Text("bc")], [Text("c")]),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-
 from typing import Any
 
 import msgspec
@@ -41,10 +40,14 @@ def called(*parts: str, name: str = "f", finish: str | None = None) -> list[byte
 # ---- verify
 
 
-@pytest.mark.parametrize("end", [[CUT], [], [b"data: {oops\n\n"], [b'data: {"error": {"message": "x"}}\n\n'], [90.0]])
+@pytest.mark.parametrize(
+    "end", [[CUT], [], [b"data: {oops\n\n"], [b'data: {"error": {"message": "x"}}\n\n'], [90.0]]
+)
 def test_verify_goes_on_where_the_first_answer_broke_off(end: list[Any]) -> None:
     async def main() -> None:
-        one = house([chunk("one "), chunk("two "), *end], streamed("o", "ne two thr", "ee"), engine(on_break="verify"))
+        one = house(
+            [chunk("one "), chunk("two "), *end], streamed("o", "ne two thr", "ee"), engine(on_break="verify")
+        )
         socket = await one.ask(stream=True)
         assert socket.text == "one two three"
         assert socket.body.endswith(b"data: [DONE]\n\n")
@@ -137,9 +140,7 @@ def test_an_answer_that_is_too_large_to_be_held_goes_to_the_next() -> None:
 
 def test_a_rate_that_is_too_low_is_a_stall_while_another_can_take_over() -> None:
     async def main() -> None:
-        settings = EngineSettings(
-            stream=StreamSettings(on_break="buffer"), timeouts=TimeoutSettings(min_rate=5.0)
-        )
+        settings = EngineSettings(stream=StreamSettings(on_break="buffer"), timeouts=TimeoutSettings(min_rate=5.0))
         crawling = [step for _ in range(200) for step in (chunk("x"), 2.0)]
         one = house(crawling, streamed("ok"), settings)
         before = one.engine.clock()
@@ -240,5 +241,3 @@ def test_nobody_is_kept_alive_who_has_left(stream: bool) -> None:
         assert len(asyncio.all_tasks()) == 1
 
     run(main())
-
-

@@ -19,7 +19,7 @@ from llmrouter.types import Account, Decision, Endpoint, Facts, Request, Request
 
 from . import headers, trouble
 from .attempt import Attempt
-from .budgets_tmp import Budgets
+from .budget import Budgets
 from .exchange import Exchange
 from .flights import Flights
 from .health import Health

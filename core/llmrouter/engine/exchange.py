@@ -85,7 +85,6 @@ class Exchange:
             return await self._complete(None)
         self.decision = self.engine.decide(self.request, self.world, self.expansion)
         self.attempts.plan(self.decision)
-        self.attempts.budget.deposit()
         while (not self.committed or self._rescue) and (attempt := await self.attempts.open()):
             tape = self._recorder(attempt) if key and not self._rescue else None
             if await self._answered_by(attempt, tape):

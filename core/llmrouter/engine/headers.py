@@ -58,23 +58,31 @@ def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
         found["x-llmrouter-queued-ms"] = f"{exchange.attempts.queued * 1e3:.0f}"
     if attempt is None:
         return found
-    if flaw := attempt.reading.flaw:
-        found["x-llmrouter-flaw"] = _ascii(flaw.message)
-    turn, attempts = attempt.turn, exchange.attempts.made
-    found["x-llmrouter-provider"] = turn.endpoint.provider
-    found["x-llmrouter-model"] = _ascii(turn.endpoint.model)
-    found["x-llmrouter-account"] = turn.account.id
-    found["x-llmrouter-attempts"] = str(attempts)
-    if exchange.decision:
-        code = because(exchange.decision, exchange.attempts.lines())
-        found["x-llmrouter-reason"] = f"{code}; {phrase(code)}"
-    if attempt.line and attempt.line.cost is not None and not facts.wire.stream:
-        found["x-llmrouter-cost"] = f"{attempt.line.cost:.9f}".rstrip("0").rstrip(".")
-    found["server-timing"] = f"upstream;dur={_milliseconds(exchange, attempt):.1f}"
+    found |= _served(exchange, attempt)
     if attempt.reply:
         for name, value in attempt.reply.headers.items():
             if name.startswith(KEPT):
                 found[name] = value
+    return found
+
+
+def _served(exchange: Exchange, attempt: Attempt) -> dict[str, str]:
+    """Who answered, why, and at what price."""
+    turn = attempt.turn
+    found = {
+        "x-llmrouter-provider": turn.endpoint.provider,
+        "x-llmrouter-model": _ascii(turn.endpoint.model),
+        "x-llmrouter-account": turn.account.id,
+        "x-llmrouter-attempts": str(exchange.attempts.made),
+    }
+    if exchange.decision:
+        code = because(exchange.decision, exchange.attempts.lines())
+        found["x-llmrouter-reason"] = f"{code}; {phrase(code)}"
+    if attempt.line and attempt.line.cost is not None and not exchange.facts.wire.stream:
+        found["x-llmrouter-cost"] = f"{attempt.line.cost:.9f}".rstrip("0").rstrip(".")
+    if flaw := attempt.reading.flaw:
+        found["x-llmrouter-flaw"] = _ascii(flaw.message)
+    found["server-timing"] = f"upstream;dur={_milliseconds(exchange, attempt):.1f}"
     return found
 
 

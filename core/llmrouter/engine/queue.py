@@ -81,7 +81,7 @@ class Queue:
     # ---- for places -----------------------------------------------------------------------------
 
     def worth_waiting(self, place: Place) -> bool:
-        """Whether a place that has looked in vain should wait on; for the head this says what others can hope for."""
+        """Whether a place that has looked in vain should wait on. What the head has found says it to all."""
         if place.until <= self.clock():
             return False
         if place is self.head:
@@ -157,7 +157,9 @@ class Place:
     def __enter__(self) -> Place:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self._leave()
 
     async def turn(self, retry_at: float, until: float) -> bool:

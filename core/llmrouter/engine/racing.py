@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from llmrouter.types import Failure
 
@@ -11,7 +12,7 @@ from .attempt import Attempt
 
 LOST = Failure(kind="lost", scope="request", message="another answered first", by="race")
 
-Send = Callable[[Attempt], Awaitable[Failure | None]]
+Send = Callable[[Attempt], Coroutine[Any, Any, Failure | None]]
 
 
 async def race(
@@ -27,12 +28,16 @@ async def race(
     race cancels what it began, once; the loser's reply is closed at once.
     """
     loop = asyncio.get_running_loop()
-    racing = {loop.create_task(send(first)): first}  # type: ignore[arg-type]
+    racing: dict[asyncio.Task[Failure | None], Attempt] = {loop.create_task(send(first)): first}
     winner: Attempt | None = None
     try:
         await asyncio.wait(racing, timeout=after)
-        if not any(task.done() for task in racing) and first.first_output is None and (other := await second(first)):
-            racing[loop.create_task(send(other))] = other  # type: ignore[arg-type]
+        if (
+            not any(task.done() for task in racing)
+            and first.first_output is None
+            and (other := await second(first))
+        ):
+            racing[loop.create_task(send(other))] = other
         while True:
             await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
             for task in [task for task in racing if task.done()]:

@@ -6,7 +6,20 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from llmrouter.protocols import Clock
-from llmrouter.types import OUTPUT, Begin, Event, Failure, Fault, Finish, Frame, Spent, Thought, ToolArgs, ToolStart, Usage
+from llmrouter.types import (
+    OUTPUT,
+    Begin,
+    Event,
+    Failure,
+    Fault,
+    Finish,
+    Frame,
+    Spent,
+    Thought,
+    ToolArgs,
+    ToolStart,
+    Usage,
+)
 
 LIVELY = (Thought, ToolArgs)
 """Output between which a model may be silent for longer."""
@@ -68,13 +81,7 @@ class Reading:
             for event in frame.events:
                 kind = type(event)
                 if kind in OUTPUT:  # `isinstance` asks the metaclass of a struct, and that takes its time
-                    if self.first_output is None:
-                        self.first_output = self._clock()
-                    self.lively = kind in LIVELY
-                    if kind is ToolStart:
-                        self._called = True
-                    if self._counts:
-                        self.characters += len(getattr(event, "text", "") or getattr(event, "json", ""))
+                    self._spoken(event, kind)
                 elif kind is Spent:
                     self.usage = event.usage  # type: ignore[union-attr]
                 elif kind is Begin:
@@ -87,6 +94,15 @@ class Reading:
                 if kind is Finish:
                     self.finished = True
         return frames
+
+    def _spoken(self, event: Event, kind: type[Event]) -> None:
+        if self.first_output is None:
+            self.first_output = self._clock()
+        self.lively = kind in LIVELY
+        if kind is ToolStart:
+            self._called = True
+        if self._counts:
+            self.characters += len(getattr(event, "text", "") or getattr(event, "json", ""))
 
     def _passes(self, fault: Fault) -> bool:
         """Whether an event that cannot be read is left out of the answer."""

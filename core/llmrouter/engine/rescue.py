@@ -8,7 +8,9 @@ from llmrouter.types import Begin, Event, Failure, Finish, Frame, Refusal, Text,
 
 from .attempt import Broken
 
-DIVERGED = Failure(kind="diverged", scope="request", message="the answer that was to go on said otherwise", by="rescue")
+DIVERGED = Failure(
+    kind="diverged", scope="request", message="the answer that was to go on said otherwise", by="rescue"
+)
 
 
 class Said:

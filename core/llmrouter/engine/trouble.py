@@ -77,8 +77,10 @@ def exhausted(request_id: str, refusal: Exhausted, now: float) -> Trouble:
 
 def waited(request_id: str, steps: Sequence[Step], *, full: bool, seconds: float, now: float) -> Trouble:
     """Everything is at its limit, and the queue for it was full, or did not get as far in time."""
-    message = "Too many requests wait for a limit to pass." if full else (
-        f"Waited {seconds:.1f} s for a limit to pass, in vain."
+    message = (
+        "Too many requests wait for a limit to pass."
+        if full
+        else (f"Waited {seconds:.1f} s for a limit to pass, in vain.")
     )
     return Trouble(
         status=429,
