@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmrouter.dialects.hints import hints
+from llmrouter.dialects.hints import PRIORITIES, hints
 from llmrouter.errors import InvalidRequest
 
 
@@ -21,3 +21,15 @@ def test_figures_are_taken_as_they_are_said() -> None:
         "timeout": "5s",
     }
     assert hints({"timeout": "30"}, {"x-llmrouter-timeout": "5"}) == {"timeout": "5"}
+
+
+@pytest.mark.parametrize("said", ["urgent", "High", "1", ""])
+def test_a_priority_is_one_of_three_words(said: str) -> None:
+    for own, headers in [({}, {"x-llmrouter-priority": said}), ({"priority": said}, {})]:
+        with pytest.raises(
+            InvalidRequest, match="x-llmrouter-priority must be one of high, normal, low"
+        ) as refused:
+            hints(own, headers)
+        assert refused.value.param == "x-llmrouter-priority"
+    for word in PRIORITIES:
+        assert hints({}, {"x-llmrouter-priority": word}) == {"priority": word}

@@ -25,7 +25,8 @@ REQUESTS: Mapping[str, str] = {
     "x-llmrouter-trace": "On a stream: end it with a comment that says who served, after how many calls, and "
     "for how much.",
     "x-llmrouter-quality": HINT,
-    "x-llmrouter-priority": HINT,
+    "x-llmrouter-priority": "Who goes first where requests wait for a limit to pass: `high`, `normal` or `low`; "
+    "`normal` where it is not said.",
     "x-llmrouter-tags": HINT,
     "x-llmrouter-phase": HINT,
     "x-llmrouter-session": "The conversation: its requests stay on one endpoint while that is worth it.",

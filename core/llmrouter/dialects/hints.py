@@ -22,6 +22,8 @@ PRIORITIES = ("high", "normal", "low")
 LONGEST = 200  # characters of a session that are kept
 AMOUNTS = frozenset({"budget", "timeout"})
 """Hints that are figures: USD for a request, and seconds."""
+PRIORITIES = ("high", "normal", "low")
+"""What the hint `priority` may say: who goes first where requests wait for a limit to pass."""
 
 _HEADERS = {f"x-llmrouter-{name}": name for name in NAMES}
 _SESSION_HEADERS = ("x-session-id", "session-id", "x-session-affinity", "x-claude-code-session-id")
@@ -34,6 +36,10 @@ def hints(own: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
         found[_HEADERS[header]] = headers[header]
     for name in AMOUNTS & found.keys():
         _check_amount(name, found[name])
+    if found.get("priority", "normal") not in PRIORITIES:
+        raise InvalidRequest(
+            f"x-llmrouter-priority must be one of {', '.join(PRIORITIES)}", param="x-llmrouter-priority"
+        )
     if "timeout" not in found and "x-request-timeout" in headers:
         found["timeout"] = headers["x-request-timeout"]
     return found
