@@ -140,16 +140,16 @@ def test_what_an_answer_cost_counts_for_minutes() -> None:
 
 def test_groups_have_budgets_of_their_own() -> None:
     budgets, settings = Budgets(Clock()), EngineSettings()
-    assert withdrawn(budgets.of("a", settings).retry) == 10
-    assert withdrawn(budgets.of("a", EngineSettings()).retry) == 0
-    assert withdrawn(budgets.of("b", settings).retry) == 10
+    assert withdrawn(budgets.of("a", settings).retries) == 10
+    assert withdrawn(budgets.of("a", EngineSettings()).retries) == 0
+    assert withdrawn(budgets.of("b", settings).retries) == 10
 
 
 def test_other_settings_are_another_budget() -> None:
     budgets = Budgets(Clock())
-    assert withdrawn(budgets.of("a", EngineSettings()).retry) == 10
+    assert withdrawn(budgets.of("a", EngineSettings()).retries) == 10
     changed = EngineSettings(retry_budget=RetryBudgetSettings(burst=2))
-    assert withdrawn(budgets.of("a", changed).retry) == 2
+    assert withdrawn(budgets.of("a", changed).retries) == 2
 
 
 def test_groups_that_nobody_asks_for_are_forgotten() -> None:

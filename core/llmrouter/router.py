@@ -23,6 +23,7 @@ from .engine.journal import Journal
 from .engine.memory import Memory
 from .engine.memory_cache import MemoryCache
 from .engine.memory_file import FileMemory
+from .engine.probe_lock import probe_lock
 from .engine.probes import Probes
 from .engine.quota import Quota
 from .engine.tally import OTHERS, Line, Tally
@@ -199,7 +200,8 @@ async def _assemble(settings: Settings, builder: Builder, extra: Sequence[Metric
     )
     tally = Tally()
     named = [await builder.named("metrics", one) for one in settings.metrics]
-    health = Health(settings.breaker, context.clock, context.random)
+    lock = stack.enter_context(probe_lock(context.state_dir / "probes.lock"))
+    health = Health(settings.breaker, context.clock, context.random, lock)
     quota = Quota(store, context.clock, settings.quota.fail)
     probes = Probes(world, health, quota, context.clock, context.random, context.logger)
     engine = Engine(

@@ -135,8 +135,8 @@ class Budget:
     """What one group may do twice."""
 
     settings: tuple[RetryBudgetSettings, HedgeSettings]
-    retry: RetryBudget
-    hedge: HedgeBudget
+    retries: RetryBudget
+    hedges: HedgeBudget
 
 
 class Budgets:
@@ -150,7 +150,7 @@ class Budgets:
         """What was deposited before a reload stays, unless the reload changed these settings."""
         kept, wanted = self._kept.get(group), (settings.retry_budget, settings.hedge)
         if kept is None or kept.settings != wanted:
-            retry, hedge = RetryBudget(wanted[0], self._clock), HedgeBudget(wanted[1], self._clock)
-            kept = Budget(wanted, retry, hedge)
+            retries, hedges = RetryBudget(wanted[0], self._clock), HedgeBudget(wanted[1], self._clock)
+            kept = Budget(wanted, retries, hedges)
             self._kept.put(group, kept)
         return kept

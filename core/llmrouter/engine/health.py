@@ -148,7 +148,7 @@ class Health:
         if own and own.open_until is not None:
             self._troubled.add(own.scope)
         if wrong := failure or flaw:
-            name = charged(endpoint, account, wrong.scope)
+            name = charged(endpoint, account, "provider" if wrong.by == "plugin" else wrong.scope)
             if name and self._coolings.failure(name, wrong, ticket.began, now):
                 self._troubled.add(name)
 
