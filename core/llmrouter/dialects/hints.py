@@ -17,8 +17,6 @@ FIELD = "llmrouter"
 NAMES = ("task", "quality", "budget", "priority", "tags", "phase", "timeout", "cache", "dry-run", "trace")
 """Hints, as header `x-llmrouter-<name>` or as a key of the `llmrouter` object (`dry_run` is `dry-run`)."""
 
-PRIORITIES = ("high", "normal", "low")
-
 LONGEST = 200  # characters of a session that are kept
 AMOUNTS = frozenset({"budget", "timeout"})
 """Hints that are figures: USD for a request, and seconds."""

@@ -70,9 +70,9 @@ class Attempts:
         # Nothing here may lead back to this object: only the garbage collector would find it then.
         accounts = partial(self.engine.accounts, request=self.request, world=self.world)
         self._turns = Turns(decision.plan, self.world.endpoint, accounts, self.engine.health.hold)
-        self.budget.retry.deposit()
+        self.budget.retries.deposit()
         if self.settings.hedge.at != "off":
-            self.budget.hedge.deposit()
+            self.budget.hedges.deposit()
 
     async def open(self) -> Attempt | None:
         """The next attempt whose answer may be written; None when no turn is left."""
@@ -95,7 +95,7 @@ class Attempts:
         if wait is not None:
             self._turns.put_back(turn)
         else:
-            self.budget.retry.withdraw(0.5)
+            self.budget.retries.withdraw(0.5)
             wait = self._crowd(turn, failure)
         if wait:
             await asyncio.sleep(wait)
@@ -106,7 +106,7 @@ class Attempts:
             if isinstance(step, Attempt):
                 step.finish(CANCELLED)
                 if self.settings.hedge.at != "off" and step.line and step.line.cost:
-                    self.budget.hedge.spent(step.line.cost)
+                    self.budget.hedges.spent(step.line.cost)
 
     def lines(self) -> tuple[Step, ...]:
         """What was done so far, as it is recorded."""
@@ -192,7 +192,7 @@ class Attempts:
                     self.queued += place.waited
                     return taken
         self.queued += place.waited
-        self.queue = "timeout" if place.waited else ""
+        self.queue = "timeout" if clock() >= place.until else ""
         return None
 
     def _skip(self, turn: Turn, hold: Hold) -> None:
@@ -243,7 +243,7 @@ class Attempts:
     async def _second(self, first: Attempt) -> Attempt | None:
         """What is called beside the first: of another provider, and if the budget has it."""
         cost = first.turn.candidate.cost or 0.0
-        if first.role != "probe" and not self.budget.hedge.withdraw(cost):
+        if first.role != "probe" and not self.budget.hedges.withdraw(cost):
             return None
         self._hedged = True
         taken = await self._next(avoid=first.turn.endpoint.provider)
@@ -270,7 +270,7 @@ class Attempts:
         wait = self._hinted_wait(failure) if failure.kind == "rate_limited" else None
         if wait is None and rule.repeats and rule.backoff:
             wait = self.engine.random.uniform(*rule.backoff)
-        if wait is None or not self.budget.retry.withdraw(1.0):
+        if wait is None or not self.budget.retries.withdraw(1.0):
             return None
         self._repeated.add(key)
         return wait

@@ -100,6 +100,7 @@ def classify(
         retry_at=retry_at if kind in HINTED else None,
         code=said.code or said.type,
         param=said.param,
+        by="provider" if rule else "status",
     )
 
 

@@ -1,0 +1,152 @@
+"""Requests that wait in the queue of their group for a limit to pass."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from llmrouter.settings import EngineSettings, LimitSettings, ProviderSettings, QueueSettings
+from llmrouter.testing import run
+from tests.house import Answer, House, Socket, Upstream, error, plain
+
+ONE = (LimitSettings(unit="concurrent", amount=1, window=""),)
+
+
+@asynccontextmanager
+async def limited(
+    *limits: LimitSettings, seconds: float = 1.0, settings: EngineSettings = EngineSettings()
+) -> AsyncIterator[House]:  # noqa: B008
+    entry = ProviderSettings(name="a", plugin="fake", limits=limits)
+    house = House({"a/m": Upstream([Answer([seconds, *plain("ok")])])}, providers={"a": entry}, settings=settings)
+    telling = asyncio.create_task(house.engine.quota.run())
+    try:
+        yield house
+    finally:
+        telling.cancel()
+
+
+def test_requests_over_a_limit_of_concurrency_are_served_one_after_the_other() -> None:
+    async def main() -> None:
+        async with limited(*ONE) as house:
+            order: list[object] = []
+
+            async def ask(number: int) -> Socket:
+                socket = await house.ask()
+                order.append(number)
+                return socket
+
+            before = house.engine.clock()
+            sockets = await asyncio.gather(*(ask(number) for number in range(4)))
+            assert [socket.status for socket in sockets] == [200] * 4
+            assert order == [0, 1, 2, 3]
+            assert house.engine.clock() - before == pytest.approx(4.0, abs=0.9)
+            assert float(sockets[3].headers["x-llmrouter-queued-ms"]) == pytest.approx(3_000, abs=900)
+            assert house.record.queued == pytest.approx(3.0, abs=0.9)
+            house.assert_nothing_is_left()
+
+    run(main())
+
+
+def test_who_would_wait_too_long_is_told_so() -> None:
+    async def main() -> None:
+        async with limited(*ONE, seconds=20.0) as house:
+            before = house.engine.clock()
+            sockets = await asyncio.gather(*(house.ask() for _ in range(3)))
+            assert [socket.status for socket in sockets] == [200, 429, 429]
+            assert sockets[1].error["code"] == "queue_timeout"
+            assert int(sockets[1].headers["retry-after"]) >= 1
+            assert house.records.all[0].ended - before <= 5.1
+
+    run(main())
+
+
+def test_a_limit_that_is_far_off_is_not_waited_for() -> None:
+    async def main() -> None:
+        async with limited(LimitSettings(unit="requests", amount=1, window="day"), seconds=0.0) as house:
+            await house.ask()
+            before = house.engine.clock()
+            socket = await house.ask()
+            assert socket.status == 429
+            assert socket.error["code"] == "rate_limit_exceeded"
+            assert house.engine.clock() <= before + 1.0, "until the store knows what was spent"
+
+    run(main())
+
+
+def test_a_full_queue_refuses_at_once() -> None:
+    async def main() -> None:
+        async with limited(*ONE, settings=EngineSettings(queue=QueueSettings(depth=2))) as house:
+            sockets = await asyncio.gather(*(house.ask() for _ in range(5)))
+            codes = sorted(socket.error["code"] for socket in sockets if socket.status == 429)
+            assert codes == ["queue_full", "queue_full"]
+            assert sum(socket.status == 200 for socket in sockets) == 3
+
+    run(main())
+
+
+def test_a_patient_group_waits_until_the_window_ends() -> None:
+    async def main() -> None:
+        patient = EngineSettings(queue=QueueSettings(max_wait=90.0))
+        async with limited(
+            LimitSettings(unit="requests", amount=2, window="minute"), seconds=0.0, settings=patient
+        ) as house:
+            sockets = await asyncio.gather(*(house.ask() for _ in range(6)))
+            assert sum(socket.status == 200 for socket in sockets) >= 4
+
+    run(main())
+
+
+def test_who_waits_leaves_for_whatever_is_free_first() -> None:
+    async def main() -> None:
+        upstreams = {
+            "a/m": Upstream([error(429, **{"retry-after": "4"}), Answer(plain("a"))]),
+            "b/m": Upstream([error(429, **{"retry-after": "2"}), Answer(plain("b"))]),
+        }
+        house = House(upstreams, settings=EngineSettings(wait_max=0.5))
+        assert (await house.ask()).status == 429
+        socket = await house.ask()
+        assert socket.text == "b"
+        assert house.record.queued == pytest.approx(2.0, abs=0.5)
+        skips = [step for step in house.record.steps if type(step).__name__ == "Skip"]
+        assert len(skips) == 2, "looked at again, recorded once"
+
+    run(main())
+
+
+def test_clients_take_turns_and_priority_goes_first() -> None:
+    async def main() -> None:
+        async with limited(*ONE, settings=EngineSettings(queue=QueueSettings(max_wait=60.0))) as house:
+            order: list[object] = []
+
+            async def ask(client: str, **headers: str) -> None:
+                request = house.request(headers, client=client)
+                await house.engine.serve(request, house.world, Socket())
+                order.append(client)
+
+            many = [ask("crowd") for _ in range(5)]
+            await asyncio.gather(*many, ask("lone"), ask("urgent", **{"x-llmrouter-priority": "high"}))
+            assert order[0] == "crowd"
+            assert set(order[1:4]) == {"urgent", "crowd", "lone"}
+            assert order.index("urgent") < 3
+            assert order.index("lone") < 4
+
+    run(main())
+
+
+def test_who_leaves_the_queue_leaves_nothing_behind() -> None:
+    async def main() -> None:
+        async with limited(*ONE, seconds=3.0) as house:
+            tasks = [asyncio.create_task(house.ask()) for _ in range(4)]
+            await asyncio.sleep(0.5)
+            for task in tasks[1:3]:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            assert [record.outcome for record in house.records.all].count("cancelled") == 2
+            assert [record.outcome for record in house.records.all].count("complete") == 2
+            assert not len(house.engine.queues.of("all", QueueSettings()))
+            house.assert_nothing_is_left()
+
+    run(main())
