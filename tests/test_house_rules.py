@@ -30,6 +30,7 @@ CONTRACTS = {
     "cache": "CacheContract",
     "metrics": "MetricsSinkContract",
     "tokens": "TokenCounterContract",
+    "repair": "RepairContract",
 }
 LINES = 500
 LONGER: Mapping[str, int] = {

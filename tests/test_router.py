@@ -13,7 +13,16 @@ import pytest
 from attrs import frozen
 from msgspec.structs import replace
 
-from llmrouter import AppType, MetricsSinkType, PolicyType, ProviderType, TokenCounterType, builtin, hookimpl
+from llmrouter import (
+    AppType,
+    MetricsSinkType,
+    PolicyType,
+    ProviderType,
+    RepairType,
+    TokenCounterType,
+    builtin,
+    hookimpl,
+)
 from llmrouter.config import load
 from llmrouter.dialects.common import parse
 from llmrouter.errors import PluginError
@@ -112,6 +121,10 @@ class Kit:
         return [
             TokenCounterType(name="kit", config=Nothing, schema=ANYTHING, build=lambda config, context: Counter())
         ]
+
+    @hookimpl
+    def llmrouter_register_repairs(self) -> Iterable[RepairType]:
+        return [RepairType(name="kit", config=Nothing, schema=ANYTHING, build=lambda config, context: Repair())]
 
 
 class Policy:

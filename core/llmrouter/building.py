@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from .config import structured
 from .engine import World
 from .errors import PluginError
 from .plugins import Plugins
-from .protocols import Clock, Control, Dialect, Learns, PluginType, Provider, ProviderType, TokenCounter, Transport
+from .protocols import Clock, Control, Dialect, Learns, PluginType, Provider, ProviderType, Transport
 from .routing import ASKED, CONFIGURED, Ranking
 from .settings import PluginSettings, ProviderSettings, Settings
 from .types import Endpoint
@@ -94,7 +94,8 @@ class Builder:
                 name: await self._ranking(group.policy) for name, group in settings.groups.items() if group.policy
             },
             order_rankings={order: Ranking(name=order, policy=policy) for order, policy in ASKED.items()},
-            counter=await self._counter(),
+            counter=await self._first("tokens"),
+            repair=await self._first("repair"),
             learner=ranking.policy if isinstance(ranking.policy, Learns) else None,
         )
 
@@ -113,9 +114,8 @@ class Builder:
             return Ranking(name="order", policy=CONFIGURED)
         return Ranking(name=settings.plugin, policy=await self.named("policy", settings))
 
-    async def _counter(self) -> TokenCounter | None:
-        counters: Iterable[PluginType] = self.context.plugins.always("tokens")
-        for type_ in counters:
-            counter: TokenCounter = await self.build(type_, None, type_.name)
-            return counter
+    async def _first(self, kind: str) -> Any:
+        """The first plugin of a kind that need not be named; None where there is none."""
+        for type_ in self.context.plugins.always(kind):
+            return await self.build(type_, None, type_.name)
         return None

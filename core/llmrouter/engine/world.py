@@ -12,7 +12,7 @@ from llmrouter.catalogue.lists import Listings
 from llmrouter.catalogue.names import Expansion, Names
 from llmrouter.catalogue.offers import Offer, offers
 from llmrouter.errors import InvalidRequest
-from llmrouter.protocols import Dialect, Learns, Provider, TokenCounter
+from llmrouter.protocols import Dialect, Learns, Provider, Repairs, TokenCounter
 from llmrouter.routing import Ranking
 from llmrouter.settings import Settings
 from llmrouter.types import Endpoint, Facts
@@ -32,6 +32,7 @@ class World:
     group_rankings: Mapping[str, Ranking]  # of groups that have their own
     order_rankings: Mapping[str, Ranking]  # of names in which the client says how to choose
     counter: TokenCounter | None = None
+    repair: Repairs | None = None
     learner: Learns | None = None  # the policy, if it learns
     listings: Listings = Factory(dict)  # what the providers list, as far as it is known
 
