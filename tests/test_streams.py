@@ -130,7 +130,7 @@ def test_buffer_writes_nothing_before_all_is_there() -> None:
 def test_an_answer_that_is_too_large_to_be_held_goes_to_the_next() -> None:
     async def main() -> None:
         settings = EngineSettings(stream=StreamSettings(on_break="buffer"), max_answer=10_000)
-        endless = [chunk("x" * 1000) for _ in range(100)]
+        endless = [chunk("".join(f"{n} " for n in range(start, start + 200))) for start in range(0, 20_000, 200)]
         one = house(endless, streamed("ok"), settings)
         assert (await one.ask(stream=True)).text == "ok"
         assert one.kinds == ["malformed_chunk", None]

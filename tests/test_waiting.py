@@ -12,13 +12,14 @@ from llmrouter.settings import EngineSettings, LimitSettings, ProviderSettings, 
 from llmrouter.testing import run
 from tests.house import Answer, House, Socket, Upstream, error, plain
 
+DEFAULT = EngineSettings()
 ONE = (LimitSettings(unit="concurrent", amount=1, window=""),)
 
 
 @asynccontextmanager
 async def limited(
-    *limits: LimitSettings, seconds: float = 1.0, settings: EngineSettings = EngineSettings()
-) -> AsyncIterator[House]:  # noqa: B008
+    *limits: LimitSettings, seconds: float = 1.0, settings: EngineSettings = DEFAULT
+) -> AsyncIterator[House]:
     entry = ProviderSettings(name="a", plugin="fake", limits=limits)
     house = House({"a/m": Upstream([Answer([seconds, *plain("ok")])])}, providers={"a": entry}, settings=settings)
     telling = asyncio.create_task(house.engine.quota.run())

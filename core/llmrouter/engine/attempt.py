@@ -30,8 +30,8 @@ TRUNCATED = Failure(
     kind="truncated", scope="endpoint", message="the answer ended before it was finished", by="answer"
 )
 Judge = Callable[[int, Mapping[str, str], bytes], Verdict]
-Mend = Callable[[Sequence[Frame], Reading], "tuple[Sequence[Frame], str] | None"]
-"""Frames that were held back whole → the same answer as it was meant, and what was mended; None: it cannot be."""
+Mend = Callable[[Sequence[Frame], bool], "tuple[Sequence[Frame], str] | None"]
+"""Frames that were held back whole, and whether they are flawed → the answer as it was meant, and what was mended."""
 
 
 class Broken(Exception):
@@ -194,10 +194,12 @@ class Attempt:
         if self._ended and not reading.finished:
             return TRUNCATED
         self._held = held
-        if reading.flaw is None or not reading.finished:
+        if not reading.finished:
             return reading.flaw
-        if self.mend and (mended := self.mend(held, reading)):
+        if self.mend and (mended := self.mend(held, reading.flaw is not None)):
             self._held, self.repaired = mended
+            return None
+        if reading.flaw is None:
             return None
         self.spare, self._held = held, ()
         return reading.flaw

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Raw
@@ -17,6 +18,8 @@ from llmrouter.settings import EngineSettings
 from llmrouter.types import Ask, Call, Failure, Request, Role
 
 from .attempt import Attempt, Charge
+from .inspection import Inspection, expected_of
+from .mending import mended
 from .reading import Reading
 from .rules import judging
 from .silence import Patience
@@ -31,6 +34,9 @@ TOKENS_PER_SECOND = 20.0
 MOST_OUTPUT = 4096
 """Tokens that a plain answer may have where the request does not say."""
 
+FORMATS = frozenset({"response_format", "text", "generationConfig", "output_config", "output_format", "format"})
+"""Fields in which a request may say that the answer is to be JSON, in any dialect."""
+
 
 class Calls:
     """Makes the attempts of one request. `deadline` is on the loop's clock."""
@@ -43,11 +49,14 @@ class Calls:
         facts = request.facts
         self._reads = facts.op == "chat" and settings.check_answers
         self._whole = facts.wire.stream and settings.stream.on_break == "buffer"
+        self._may_be_json = not FORMATS.isdisjoint(request.fields)
+        self._expected = partial(expected_of, world.dialects[facts.wire.dialect], facts.op, request.fields)
 
     def make(self, turn: Turn, reservation: Reservation, charge: Charge, role: Role, left: float) -> Attempt:
         wire, world, clock = turn.candidate.wire, self._world, self._engine.clock
         provider, stream = world.providers[turn.endpoint.provider], self._settings.stream
-        return Attempt(
+        inspection = Inspection(self._expected, self._may_be_json) if self._reads else None
+        attempt = Attempt(
             turn=turn,
             provider=provider,
             judge=judging(self._settings.rules, turn.endpoint.provider, provider.judge),
@@ -58,6 +67,7 @@ class Calls:
                 calls=stream.hold_tool_calls,
                 skips=stream.on_malformed == "skip",
                 counts=self._settings.timeouts.min_rate is not None,
+                inspection=inspection,
             ),
             reservation=reservation,
             charge=charge,
@@ -66,6 +76,10 @@ class Calls:
             started=clock(),
             role=role,
         )
+        attempt.tokens = self._request.facts.input_tokens
+        if world.repair and inspection:
+            attempt.mend = partial(mended, world.repair, inspection)
+        return attempt
 
     async def send(self, attempt: Attempt) -> Failure | None:
         """What is wrong with the answer, if so, as soon as it may be written."""

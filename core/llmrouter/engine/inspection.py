@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from msgspec import field
 
 from llmrouter.dialects.common import loads
@@ -38,6 +39,10 @@ MOST_JSON = 1024 * 1024
 """Characters of JSON that is looked into; a longer one is taken for what it should be."""
 ENDS = ("stop", "tool_calls")
 """Reasons to finish by which an answer is all that its model had to say."""
+
+TURNS = ("messages", "input", "contents")
+"""Fields of the turns of a conversation, in any dialect."""
+LONG = 16 * 1024  # bytes
 
 LOOP = "the answer repeats itself without end"
 EMPTY = "an empty answer"
@@ -105,10 +110,10 @@ class Inspection:
     def complete_call(self, id: str) -> str:
         """What is wrong with a call that is complete."""
         call = self._call(id)
-        tool = self._expected.tools.get(call.name)
-        if tool is None and not self._expected.all_tools:
+        tool = self.expected.tools.get(call.name)
+        if tool is None and not self.expected.all_tools:
             return ""  # its arguments may be a text
-        if tool is None and self._expected.tools:
+        if tool is None and self.expected.tools:
             return NO_TOOL
         return _wrong_arguments(call.arguments, *(tool or (None, False)))
 
@@ -126,17 +131,18 @@ class Inspection:
         return ToolCall(id, start.name, "".join(fragments) or "{}", start.signature)
 
     @property
-    def _expected(self) -> Expected:
+    def expected(self) -> Expected:
+        """What the request demands."""
         if self._known is None:
             self._known = self._expect()
         return self._known
 
     def _wrong_text(self) -> str:
         if all(map(str.isspace, self._text.pieces)):  # "" is no space: it stands for output that has no words
-            return "" if self._expected.may_be_empty else EMPTY
-        if not self._json or not self._expected.json:
+            return "" if self.expected.may_be_empty else EMPTY
+        if not self._json or not self.expected.json:
             return ""
-        return _wrong_json(self.text, self._expected.schema)
+        return _wrong_json(self.text, self.expected.schema)
 
 
 def expected_of(dialect: Dialect, op: Op, fields: Fields) -> Expected:
@@ -147,7 +153,7 @@ def expected_of(dialect: Dialect, op: Op, fields: Fields) -> Expected:
     if op != "chat" or "completions_native" in dialect.expresses:
         return ANYTHING
     try:
-        asked = understood(dialect, op, fields)
+        asked = understood(dialect, op, _shortened(fields))
     except InvalidRequest:  # its upstream may know what it means
         return ANYTHING
     if not isinstance(asked, Conversation) or (asked.options.get("n") or 1) != 1:
@@ -162,6 +168,15 @@ def expected_of(dialect: Dialect, op: Op, fields: Fields) -> Expected:
         all_tools=not any(place.startswith(("tools", "functions")) for place in asked.options.get("extra", ())),
         may_be_empty=part,
     )
+
+
+def _shortened(fields: Fields) -> Fields:
+    """A long conversation with its last turn only: what came before demands nothing, and takes time to read."""
+    for name in TURNS:
+        if len(turns := bytes(fields.get(name, b""))) > LONG and turns.startswith(b"["):
+            last = msgspec.json.decode(turns, type=list[msgspec.Raw])[-1]
+            return fields | {name: msgspec.Raw(b"[" + bytes(last) + b"]")}
+    return fields
 
 
 def _is_begun(messages: tuple[Message, ...]) -> bool:
