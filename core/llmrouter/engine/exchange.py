@@ -159,6 +159,7 @@ class Exchange:
                 self._broken, self._said = failure, self._said if kept or failure.kind == "cancelled" else None
                 self._go_on()
                 return False
+            self.writer = self.dialect.writer(self.request)  # it may have been told of what nobody sees
         self.cache, self.shared, self._said = own, "", kept
         if failure is None or failure.kind == "cancelled":
             self._flight = self.engine.flights.begin(key, self.facts.id)
