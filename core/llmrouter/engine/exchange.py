@@ -241,6 +241,8 @@ class Exchange:
             self.engine.sessions.put(self.facts, attempt.turn.endpoint.id)
 
     async def _fail(self, decision: Decision) -> None:
+        if self._keep_alive:
+            await self._keep_alive.wrote()  # what is being said to the client decides how it is told
         lines = self.attempts.lines()
         if self.attempts.left() <= 0:
             why = trouble.timed_out(self.facts.id, lines, self.seconds)

@@ -24,8 +24,8 @@ class KeepAlive:
         """Something is about to be written: what is being said comes before it."""
         self._wrote_at = self._loop.time()
         if self._saying:
-            saying, self._saying = self._saying, None
-            await saying
+            await self._saying
+            self._saying = None
 
     def end(self) -> None:
         self._timer.cancel()
@@ -36,5 +36,6 @@ class KeepAlive:
         silent = self._loop.time() - self._wrote_at
         if silent >= self._every:
             self._wrote_at, silent = self._loop.time(), 0.0
-            self._saying = self._loop.create_task(self._say(), name="llmrouter keep-alive")
+            if self._saying is None or self._saying.done():  # a client that does not read is told once
+                self._saying = self._loop.create_task(self._say(), name="llmrouter keep-alive")
         self._timer = self._loop.call_later(self._every - silent, self._wake)
