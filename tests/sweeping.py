@@ -185,8 +185,9 @@ class Play:
         for one in [*others, *([] if struck else [own])]:
             self._assert_whole(one)
         if not struck:
-            roles = [step.role for step in own.record.steps if isinstance(step, Attempt)]
-            assert roles == self.scene.roles, f"it went another way: {roles}"
+            attempts = [step for step in own.record.steps if isinstance(step, Attempt)]
+            assert [one.role for one in attempts] == self.scene.roles, "it went another way"
+            assert not attempts or own.record.usage in [one.usage for one in attempts if one.failure is None]
         settling.cancel()
         await self.quota.aclose()
         return bool(struck)

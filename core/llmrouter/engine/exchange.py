@@ -298,7 +298,7 @@ class Exchange:
     def _record(self) -> RequestRecord:
         lines = self.attempts.lines()
         made = [line for line in lines if isinstance(line, Line)]
-        served = made[-1] if made and made[-1].failure is None else None  # what came before has failed
+        served = next((line for line in made if line.failure is None), None)  # the others have failed
         costs = [line.cost for line in made]
         return RequestRecord(
             facts=self.facts,
