@@ -133,10 +133,11 @@ class Puppet:
         self._news.set()
 
 
-ACTS: tuple[Callable[[Puppet], None], ...] = (
-    Puppet.say, Puppet.finish, Puppet.contradict, Puppet.degrade, Puppet.cut, Puppet.stop, Puppet.fault,
-    Puppet.reset, Puppet.refuse, Puppet.limit, Puppet.reject,
-)  # fmt: skip
+GOOD = (Puppet.say, Puppet.say, Puppet.say, Puppet.finish, Puppet.finish)
+BAD = (Puppet.contradict, Puppet.degrade, Puppet.cut, Puppet.cut, Puppet.stop, Puppet.fault, Puppet.reset)
+REFUSING = (Puppet.refuse, Puppet.limit, Puppet.reject)
+ACTS: tuple[Callable[[Puppet], None], ...] = GOOD + BAD + REFUSING
+"""Some are named more often, so that most answers begin and many end."""
 
 
 class Stage(Upstream):

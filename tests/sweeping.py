@@ -11,7 +11,7 @@ from attrs import define, evolve, field, frozen
 
 from llmrouter.engine.memory_quota import MemoryQuota
 from llmrouter.engine.quota import Quota
-from llmrouter.protocols import Clock, Reservation
+from llmrouter.protocols import Clock, QuotaStore, Reservation
 from llmrouter.settings import EngineSettings, LimitSettings, ProviderSettings
 from llmrouter.testing import VirtualLoop
 from llmrouter.types import Ask, Attempt, Bucket, Card, Exhausted, Failure, Granted, Price, RequestRecord, Sighting, Unit
@@ -98,7 +98,7 @@ class Counted:
 class CountingQuota(Quota):
     """Keeps every reservation it gave."""
 
-    def __init__(self, store: SlowStore, clock: Clock) -> None:
+    def __init__(self, store: QuotaStore, clock: Clock) -> None:
         super().__init__(store, clock, "open")
         self.given: list[Counted] = []
 
