@@ -177,7 +177,8 @@ class Play:
         own = self._ask(self.scene.stream)
         struck = _cancel(own.task, steps, twice)
         others += [self._ask(stream=number % 2 == 0) for number in range(self.scene.behind)]
-        await asyncio.wait([one.task for one in [own, *others]])
+        _, hanging = await asyncio.wait([one.task for one in [own, *others]], timeout=60)
+        assert not hanging, "a request hangs"
         self._assert_nothing_is_left()
         await asyncio.sleep(3)  # the slices expire
         assert asyncio.all_tasks() == {asyncio.current_task(), settling}, "a task is left"
