@@ -14,7 +14,19 @@ from llmrouter.engine.quota import Quota
 from llmrouter.protocols import Clock, QuotaStore, Reservation
 from llmrouter.settings import EngineSettings, LimitSettings, ProviderSettings
 from llmrouter.testing import VirtualLoop
-from llmrouter.types import Ask, Attempt, Bucket, Card, Exhausted, Failure, Granted, Price, RequestRecord, Sighting, Unit
+from llmrouter.types import (
+    Ask,
+    Attempt,
+    Bucket,
+    Card,
+    Exhausted,
+    Failure,
+    Granted,
+    Price,
+    RequestRecord,
+    Sighting,
+    Unit,
+)
 from tests.house import Answer, House, Socket, Upstream, endpoint
 
 CARD = Card(price=Price(input=1.0, output=2.0))
@@ -228,7 +240,9 @@ class Play:
         calls = sum(len(upstream.calls) for upstream in self.house.upstreams.values())
         assert all(len(one.closed) == 1 for one in given), "a reservation is left open"
         assert len(given) == len(attempts)
-        assert sum(one.closed != [{}] for one in given) == calls, "a call that no record has, or the other way round"
+        assert sum(one.closed != [{}] for one in given) == calls, (
+            "a call that no record has, or the other way round"
+        )
         buckets = self.house.world.limits.all(self.house.world.endpoints.values())
         used = await self.store.usage(buckets)
         for bucket in buckets:

@@ -6,7 +6,7 @@ The engine is real, its time is virtual, and each upstream does only what it is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,14 +15,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from msgspec.structs import replace
 
 from llmrouter.dialects.hints import PRIORITIES
-from llmrouter.engine import attempts as attempts_module
-from llmrouter.engine.attempt import Attempt
+from llmrouter.engine.attempt import Attempt, Broken
 from llmrouter.engine.attempts import Attempts
+from llmrouter.engine.calls import Calls
 from llmrouter.engine.exchange import Exchange
-from llmrouter.engine.flights import Flight, Flights
+from llmrouter.engine.flights import Flights
 from llmrouter.engine.keep_alive import KeepAlive
-from llmrouter.engine.queue import Place
 from llmrouter.engine.memory_quota import MemoryQuota
+from llmrouter.engine.queue import Place
+from llmrouter.engine.quota import NOTHING
+from llmrouter.engine.rescue import Rescue
 from llmrouter.engine.ticket import Ticket
 from llmrouter.settings import (
     ClientKeySettings,
@@ -35,7 +37,7 @@ from llmrouter.settings import (
 )
 from llmrouter.testing import VirtualLoop
 from llmrouter.types import Attempt as Line
-from llmrouter.types import Request, RequestRecord
+from llmrouter.types import Failure, Request
 from tests.house import House, endpoint
 from tests.machines import prove
 from tests.puppets import ACTS, Guest, Puppet, Stage
@@ -52,21 +54,26 @@ PROFILES = {
 }
 SAME: dict[str, Any] = {"temperature": 0, "seed": 1}
 CLIENTS = ("dev", "other")
+UNSENT = ("lost", "cancelled")
+"""What may become of an attempt before it is sent."""
 STEPS = 25
 """Of the loop, after which nothing moves any more unless time passes."""
 
 
 class Machine(RuleBasedStateMachine):
+    profiles: Sequence[str] = ("default", "resilient", "agents")
+
     def __init__(self) -> None:
         super().__init__()
         self.loop = VirtualLoop()
         self.guests: list[Guest] = []
-        self.ended: list[tuple[Guest, RequestRecord]] = []
 
-    @initialize(profile=st.sampled_from([*PROFILES]), concurrent=st.sampled_from([1, 3, 50]))
-    def build(self, profile: str, concurrent: int) -> None:
+    @initialize(data=st.data(), concurrent=st.sampled_from([1, 3, 50]))
+    def build(self, data: st.DataObject, concurrent: int) -> None:
+        profile = PROFILES[data.draw(st.sampled_from(self.profiles), "profile")]
+
         async def build() -> None:
-            self._build(PROFILES[profile], concurrent)
+            self._build(profile, concurrent)
             self.settling = asyncio.create_task(self.quota.run())
 
         self.loop.run_until_complete(build())
@@ -176,6 +183,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def no_request_crashes(self) -> None:
         for guest in self.guests:
+            assert not guest.late, "written after its end"
             if guest.over and not guest.task.cancelled():
                 assert guest.task.exception() is None
 
@@ -223,19 +231,135 @@ class Machine(RuleBasedStateMachine):
         assert asyncio.all_tasks(self.loop) == {self.settling}, "a task is left"
 
     def teardown(self) -> None:
-        if not hasattr(self, "settling"):
-            return self.loop.close()
-        for guest in self.waiting:
-            guest.task.cancel()
-        self.settle(self.settling.cancel)
-        return self.loop.close()
-
-
-UNSENT = ("lost", "cancelled")
+        self.settle(lambda: [task.cancel() for task in asyncio.all_tasks() - {asyncio.current_task()}])
+        self.loop.close()
 
 
 def test_everything_is_ended_once_and_accounted() -> None:
-    prove(Machine, 150)
+    prove(Machine, 60)
+
+
+# ---- faults that it finds
+
+
+def losers_that_keep_their_quota(patch: pytest.MonkeyPatch) -> None:
+    finish = Attempt.finish
+
+    def forgetful(self: Attempt, failure: Failure | None) -> None:
+        if failure and failure.kind == "cancelled":
+            self.reservation = NOTHING
+        finish(self, failure)
+
+    patch.setattr(Attempt, "finish", forgetful)
+
+
+def reservations_that_are_closed_twice(patch: pytest.MonkeyPatch) -> None:
+    finish = Attempt.finish
+
+    def twice(self: Attempt, failure: Failure | None) -> None:
+        finish(self, failure)
+        if failure and failure.kind == "truncated":
+            self.reservation.close({})
+
+    patch.setattr(Attempt, "finish", twice)
+
+
+def turns_that_never_end(patch: pytest.MonkeyPatch) -> None:
+    end = Ticket.end
+
+    def some(self: Ticket, failure: Failure | None, *args: Any, **more: Any) -> None:
+        if failure is None or failure.kind != "cancelled":
+            end(self, failure, *args, **more)
+
+    patch.setattr(Ticket, "end", some)
+
+
+def requests_that_are_recorded_twice(patch: pytest.MonkeyPatch) -> None:
+    close = Exchange.close
+
+    def twice(self: Exchange) -> None:
+        close(self)
+        if self.outcome == "cancelled":
+            self.engine.record(self._record(), self.world)
+
+    patch.setattr(Exchange, "close", twice)
+
+
+def attempts_that_are_not_recorded(patch: pytest.MonkeyPatch) -> None:
+    lines = Attempts.lines
+    patch.setattr(Attempts, "lines", lambda self: lines(self)[-1:])
+
+
+def answers_that_end_anywhere(patch: pytest.MonkeyPatch) -> None:
+    more = Attempt.more
+
+    async def some(self: Attempt) -> Any:
+        try:
+            return await more(self)
+        except Broken:
+            return None
+
+    patch.setattr(Attempt, "more", some)
+
+
+def rescues_that_repeat(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Rescue, "passed", lambda self, frames: [*frames])
+
+
+def flights_that_stay(patch: pytest.MonkeyPatch) -> None:
+    end = Flights.end
+
+    def some(self: Flights, key: str, failure: Failure | None) -> None:
+        if failure:
+            self._flights[f"{key}, ended"] = self._flights[key]
+        end(self, key, failure)
+
+    patch.setattr(Flights, "end", some)
+
+
+def places_that_stay(patch: pytest.MonkeyPatch) -> None:
+    leave = Place._leave
+    patch.setattr(Place, "_leave", lambda self: leave(self) if self.retry_at < self.until else None)
+
+
+def comments_that_go_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(KeepAlive, "end", lambda self: None)
+
+
+def tasks_that_stay(patch: pytest.MonkeyPatch) -> None:
+    send, kept = Calls.send, list[asyncio.Task[bool]]()
+
+    async def beside(self: Calls, attempt: Attempt) -> Failure | None:
+        if attempt.role == "hedge":
+            kept.append(asyncio.create_task(asyncio.Event().wait()))
+        return await send(self, attempt)
+
+    patch.setattr(Calls, "send", beside)
+
+
+FAULTS: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [
+    (losers_that_keep_their_quota, "reservation is left open"),
+    (reservations_that_are_closed_twice, "closed twice"),
+    (turns_that_never_end, "load is another"),
+    (requests_that_are_recorded_twice, "one record for each"),
+    (attempts_that_are_not_recorded, "not recorded"),
+    (answers_that_end_anywhere, "complete answer"),
+    (rescues_that_repeat, "complete answer"),
+    (flights_that_stay, "a flight is left"),
+    (places_that_stay, "a place is left"),
+    (comments_that_go_on, "written after"),
+    (tasks_that_stay, "a task is left"),
+]
+
+
+@pytest.mark.parametrize(("plant", "found"), FAULTS, ids=[plant.__name__ for plant, _ in FAULTS])
+def test_a_fault_in_the_engine_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    monkeypatch.setattr(Machine, "profiles", ("resilient",))  # it does most
+    with pytest.raises(AssertionError, match=found):
+        prove(Machine, 200, quick=True)
 
 
 Machine.TestCase = None  # type: ignore[assignment]
