@@ -1,4 +1,4 @@
-"""What a sweep needs: fakes that suspend and count, a loop that strikes after so many steps, and the checks."""
+"""What a sweep needs: a loop that strikes after so many steps, a scene to play on it, and a look at what is left."""
 
 from __future__ import annotations
 
@@ -9,31 +9,22 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field, frozen
 
-from llmrouter.engine.memory_quota import MemoryQuota
-from llmrouter.engine.quota import Quota
-from llmrouter.protocols import Clock, QuotaStore, Reservation
 from llmrouter.settings import EngineSettings, LimitSettings, ProviderSettings
 from llmrouter.testing import VirtualLoop
 from llmrouter.types import (
-    Ask,
     Attempt,
-    Bucket,
     Card,
-    Exhausted,
     Failure,
-    Granted,
     Price,
     RequestRecord,
-    Sighting,
-    Unit,
 )
-from tests.house import Answer, House, Socket, Upstream, endpoint
+from tests.counting import CountingQuota, SlowSocket, SlowStore
+from tests.house import Answer, House, Upstream, endpoint
 
 CARD = Card(price=Price(input=1.0, output=2.0))
 SICK = Failure(kind="server_error", scope="endpoint", message="scripted", by="status")
 END = b"data: [DONE]\n\n"
-
-Spent = Mapping[Unit, float]
+ALONE = EngineSettings(coalesce=False)
 
 
 class SteppedLoop(VirtualLoop):
@@ -54,74 +45,6 @@ class SteppedLoop(VirtualLoop):
                 self._left = self._strike()
 
 
-class SlowStore:
-    """Suspends before and after: a cancel may strand what was granted there and is not yet known here."""
-
-    def __init__(self) -> None:
-        self.inner = MemoryQuota(asyncio.get_running_loop().time)
-
-    async def grant(self, asks: Sequence[Ask]) -> Granted | Exhausted:
-        await asyncio.sleep(0)
-        granted = await self.inner.grant(asks)
-        await asyncio.sleep(0)
-        return granted
-
-    async def settle(self, spent: Mapping[Bucket, float], unspent: Mapping[Bucket, float]) -> None:
-        await asyncio.sleep(0)
-        await self.inner.settle(spent, unspent)
-
-    async def correct(self, sightings: Sequence[Sighting]) -> None:
-        await self.inner.correct(sightings)
-
-    async def usage(self, buckets: Sequence[Bucket]) -> Mapping[Bucket, float]:
-        return await self.inner.usage(buckets)
-
-
-class SlowSocket(Socket):
-    async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        await asyncio.sleep(0)
-        await super().start(status, headers)
-
-    async def write(self, data: bytes) -> None:
-        await asyncio.sleep(0)
-        await super().write(data)
-
-
-@define(eq=False)
-class Counted:
-    """A reservation that knows how it was closed."""
-
-    inner: Reservation
-    asks: Sequence[Ask]
-    closed: list[Spent | None] = field(factory=list)
-
-    def close(self, spent: Spent | None) -> None:
-        self.closed.append(spent)
-        assert len(self.closed) == 1, "a reservation is closed twice"
-        self.inner.close(spent)
-
-    def booked(self, bucket: Bucket) -> float:
-        """What of the bucket was spent in the end."""
-        amount = sum(ask.amount for ask in self.asks if ask.bucket == bucket)
-        [spent] = self.closed
-        return amount if spent is None else spent.get(bucket.unit, 0.0) if amount else 0.0
-
-
-class CountingQuota(Quota):
-    """Keeps every reservation it gave."""
-
-    def __init__(self, store: QuotaStore, clock: Clock) -> None:
-        super().__init__(store, clock, "open")
-        self.given: list[Counted] = []
-
-    async def reserve(self, asks: Sequence[Ask]) -> Reservation | Exhausted:
-        taken = await super().reserve(asks)
-        if isinstance(taken, Exhausted):
-            return taken
-        self.given.append(Counted(taken, asks))
-        return self.given[-1]
-
-
 @frozen(kw_only=True)
 class Scene:
     """One way through the engine; those `ahead` and `behind` are on it, too, and are not cancelled."""
@@ -130,7 +53,7 @@ class Scene:
     stream: bool
     roles: Sequence[str]  # of the attempts, where nobody cancels
     text: str = "ok"
-    engine: EngineSettings = EngineSettings(coalesce=False)
+    engine: EngineSettings = ALONE
     body: Mapping[str, Any] = field(factory=dict)
     concurrent: int = 9
     ahead: int = 0

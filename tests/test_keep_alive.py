@@ -10,8 +10,8 @@ from attrs import evolve
 
 from llmrouter.settings import EngineSettings, StreamSettings
 from llmrouter.testing import VirtualLoop, run
+from tests.counting import SlowSocket
 from tests.house import Answer, House, Socket, Upstream, error
-from tests.sweeping import SlowSocket
 
 EVERY = 1.0
 

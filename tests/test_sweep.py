@@ -40,8 +40,8 @@ def scenes() -> Iterator[tuple[str, Scene]]:
 
 
 def failover(stream: bool, say: Say) -> Scene:
-    cut = Answer([0.0, *([chunk(), 0.0] if stream else []), CUT])
-    answers = {"a/m": [error(503)], "b/m": [cut], "c/m": [Answer([0.0, *say("o", "k")])]}
+    begun: list[Any] = [chunk(), 0.0] if stream else []
+    answers = {"a/m": [error(503)], "b/m": [Answer([0.0, *begun, CUT])], "c/m": [Answer([0.0, *say("o", "k")])]}
     return Scene(answers=answers, stream=stream, roles=["turn"] * 3)
 
 

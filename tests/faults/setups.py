@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 PATIENCE = {"connect": "1s", "headers": "600ms", "ttft_hard": "600ms", "idle": "600ms"}
@@ -12,7 +12,7 @@ PATIENCE = {"connect": "1s", "headers": "600ms", "ttft_hard": "600ms", "idle": "
 
 def config(
     providers: Mapping[str, str],
-    groups: Mapping[str, Sequence[Any]],
+    groups: Mapping[str, Any],
     *,
     engine: Mapping[str, Any] | None = None,
     **more: Any,

@@ -25,7 +25,6 @@ from llmrouter.catalogue.prices import expected_output
 from llmrouter.testing.upstream import Line, Script, Upstream
 from llmrouter.testing.upstream_faults import faults
 from llmrouter.testing.upstream_openai import chat
-from llmrouter.testing.upstream_scripts import chosen
 from llmrouter.types import Attempt, RequestRecord
 from tests.calling import TIMEOUT
 from tests.harness import Serving, serving
@@ -69,7 +68,7 @@ class Child:
 
 
 class Ledger:
-    """A sink that writes what each request came to: its name, its attempts, those never sent, tokens and dollars."""
+    """A sink that writes of each request: its name, its attempts, those perhaps never sent, tokens and dollars."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -125,14 +124,14 @@ def upstream(about: Mapping[str, Any]) -> None:
     async def script(line: Line) -> None:
         seen[line.request.json["user"]] += 1
         one: Script = draw.choice(bad) if draw.random() < about["faults"] else good
+        server.requests.clear()
         await one(line)
-        upstream.clear()
 
-    with Upstream(script) as upstream:
-        answer({"url": upstream.base_url})
+    with Upstream(script) as server:
+        answer({"url": server.base_url})
         for _ in sys.stdin:
-            upstream.refuse()  # connections that nobody uses are kept open otherwise
-            upstream.accept()
+            server.refuse()  # connections that nobody uses are kept open otherwise
+            server.accept()
             answer({"calls": seen.total()})
         Path(about["seen"]).write_text(json.dumps(seen))
 

@@ -1,4 +1,4 @@
-"""Many streams at once for minutes, upstreams that fail and clients that leave: nothing is left, all is accounted."""
+"""Many streams at once, upstreams that fail and clients that leave: nothing is left, and all is accounted."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_many_streams_leave_nothing_and_all_is_accounted(
 def _setup(base: str, load: Load) -> Any:
     patience = 12 * load.delay
     timeouts = {"connect": "2s", "headers": f"{patience}s", "ttft_hard": f"{patience}s", "idle": f"{patience}s"}
-    groups = {name: {"members": [["a/m", "b/m"]], "engine": {"profile": name}} for name in GROUPS}
+    groups: dict[str, Any] = {name: {"members": [["a/m", "b/m"]], "engine": {"profile": name}} for name in GROUPS}
     engine = {"timeouts": timeouts, "deadline": "60s"}
     whole = json.loads(
         config({"a": base, "b": base}, groups, engine=engine, breaker=None, quota={"plugin": "sqlite"})

@@ -29,6 +29,7 @@ MOMENTS = 60
 STEP = 0.001
 """Seconds from one moment to the next at which a client leaves; the last ones get their answer first."""
 THREADS = 8
+GOOD = chat(delay=0.001)
 FILES = Path("/proc/self/fd")
 
 
@@ -37,9 +38,9 @@ class Way:
     """How the first upstream behaves, how the second does, and what the router makes of it."""
 
     first: Script
-    second: Script = chat(delay=0.001)
+    second: Script = GOOD
     stream: bool = True
-    engine: Mapping[str, Any] = {}  # noqa: RUF012 (frozen)
+    engine: Mapping[str, Any] = {}
     concurrent: int = 50
 
 
@@ -60,23 +61,25 @@ def test_clients_that_leave_at_any_moment_leave_nothing(name: str, monkeypatch: 
     if not FILES.exists():
         pytest.skip("open files are read from /proc")
     monkeypatch.setattr(connection, "BEAT", STEP)  # a client that left is noticed at once
-    way, scripts = WAYS[name], {}
-    with Upstream(chosen(lambda request: scripts[request.path[1]])) as upstream:
-        scripts.update(a=way.first, b=way.second)
-        with serving(_setup(upstream.base_url, way)) as router:
-            records = Records()
-            router.router.engine.sinks.append(records)
-            assert router.chat("b/m").text == TEXT
-            router.close()
-            before = _left(router, upstream)
-            at_once(MOMENTS, lambda number: _leave(router, way.stream, number * STEP), THREADS)
-            after = _left(router, upstream, before)
-            assert len(records.all) == MOMENTS + 1, "one record for each request"
-            assert "cancelled" in {record.outcome for record in records.all}
-            assert after[0] <= before[0], "a task is left"
-            assert after[1] <= before[1], "an open file is left"
-            _assert_accounted(records.all, len(upstream.requests))
-            _assert_books_agree(router, records.all)
+    way = WAYS[name]
+    scripts = {"a": way.first, "b": way.second}
+    with (
+        Upstream(chosen(lambda request: scripts[request.path[1]])) as upstream,
+        serving(_setup(upstream.base_url, way)) as router,
+    ):
+        records = Records()
+        router.router.engine.sinks.append(records)
+        assert router.chat("b/m").text == TEXT
+        router.close()
+        before = _left(router, upstream)
+        at_once(MOMENTS, lambda number: _leave(router, way.stream, number * STEP), THREADS)
+        after = _left(router, upstream, before)
+        assert len(records.all) == MOMENTS + 1, "one record for each request"
+        assert "cancelled" in {record.outcome for record in records.all}
+        assert after[0] <= before[0], "a task is left"
+        assert after[1] <= before[1], "an open file is left"
+        _assert_accounted(records.all, len(upstream.requests))
+        _assert_books_agree(router, records.all)
 
 
 def _setup(base: str, way: Way) -> str:
@@ -96,7 +99,7 @@ def _setup(base: str, way: Way) -> str:
 
 
 def _leave(router: Serving, stream: bool, after: float) -> None:
-    with send(router, stream, "both") as line:
+    with send(router, stream, "both"):
         threading.Event().wait(after)
 
 
