@@ -35,7 +35,7 @@ CONTRACTS = {
 LINES = 500
 LONGER: Mapping[str, int] = {
     "tests/test_dialects_anthropic_writing.py": 550,
-    "core/llmrouter/types.py": 550,  # the vocabulary stands in one place
+    "core/llmrouter/types.py": 580,  # the vocabulary stands in one place
     "tests/test_dialects_reader.py": 570,
     "tests/test_exchange.py": 700,
     "tests/test_http.py": 520,
