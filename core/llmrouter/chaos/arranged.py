@@ -1,4 +1,4 @@
-"""Scenarios that no script of one upstream can play: names, certificates, keys, stores, clocks, everybody at once."""
+"""Scenarios that no script of one upstream can play: names, certificates, keys, stores, clocks."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
-from .scenario import Excuse, Shape
+from .scenario import Shape
 from .verdict import VERDICTS, Verdict
 
 
@@ -25,7 +25,7 @@ class Result:
     why: str = ""
     seconds: float = 0.0  # of the slowest request
     attempts: tuple[str, ...] = ()  # of the worst one: who was asked, and what became of it
-    excuse: Excuse = ""
+    excuse: str = ""  # of a safe failure: why nothing better is to be had
 
     @property
     def badness(self) -> int:
@@ -44,7 +44,8 @@ class Card:
     repeats: int
     seconds: float
     results: Sequence[Result]
-    notes: Sequence[str] = ()
+    stand_ins: Sequence[str] = ()  # providers that another plugin played
+    absent: Sequence[str] = ()  # members that serve no chat
     skipped: Mapping[str, str] = field(factory=dict)  # faults that this machine cannot play, and why
 
     @property

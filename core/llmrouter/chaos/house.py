@@ -55,9 +55,7 @@ async def house(settings: Settings, plugins: Plugins, state: Path, seed: int) ->
     records, ready = Records(), asyncio.Event()
     async with (
         open_loopback(settings.engine.timeouts.connect) as transport,
-        Router.open(
-            settings, plugins, transport=transport, state=state, sinks=[records], seed=seed
-        ) as router,
+        Router.open(settings, plugins, transport=transport, state=state, sinks=[records], seed=seed) as router,
     ):
         with bind("127.0.0.1", 0) as listener:
             server = _Server(create_app(router), settings.server, ready.set)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Literal, TypeVar
 
 from attrs import define, evolve, field, frozen
 
 from llmrouter.router import Router
-from llmrouter.settings import AccountSettings, GroupSettings, ProviderSettings, Secret, Settings
+from llmrouter.settings import AccountSettings, EngineSettings, GroupSettings, ProviderSettings, Secret, Settings
 from llmrouter.testing.speaker import Speaker
 from llmrouter.testing.upstream import Script
 
@@ -17,9 +17,18 @@ Shape = Literal["stream", "plain"]
 SHAPES: tuple[Shape, ...] = ("stream", "plain")
 Play = Callable[[Speaker], Script]
 """What an upstream does with a request, in the words of the dialect it is asked in."""
-Excuse = Literal["", "late", "request", "outage", "keys"]
-"""Why an error can be the right answer although others are well; "" where it cannot."""
+Excuse = Literal["", "late", "said", "request", "outage", "keys"]
+"""Why an error can be the right answer although others are well; "" where it cannot.
+
+late: a stream breaks off after its first output. said: what is wrong has been written by the time it shows.
+"""
 Says = Literal["text", "json", "tool"]
+
+_ALWAYS: Mapping[Excuse, str] = {
+    "request": "the request itself is refused",
+    "outage": "nobody is well",
+    "keys": "nobody takes the keys",
+}
 
 T = TypeVar("T")
 
@@ -47,6 +56,22 @@ class Scenario:
     every: float = 0.0  # seconds between them
     alone: bool = False  # nothing else runs beside it: it is heavy, or changes this process
     unseen: bool = False  # it strikes before an upstream could see a request
+
+    def excused(self, shape: Shape, members: int, engine: EngineSettings) -> str:
+        """Why nothing better than an error is to be had here; "" where another upstream can serve."""
+        if self.excuse in _ALWAYS:
+            return _ALWAYS[self.excuse]
+        if members < 2:
+            return "the group has one member: nobody can take over"
+        if not engine.fallback:
+            return "`engine.fallback` is off"
+        stream = engine.stream
+        written = shape == "stream" and stream.on_break != "buffer"
+        if self.excuse == "late" and written and stream.on_break == "error":
+            return "output was written, and `on_break` is error"
+        if self.excuse == "said" and written and not (self.says == "tool" and stream.hold_tool_calls):
+            return "it was written before it was seen to be wrong"
+        return ""
 
 
 @define(eq=False, kw_only=True)

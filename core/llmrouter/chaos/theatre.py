@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
 
@@ -14,7 +14,8 @@ from llmrouter.testing.upstream import Received, Script, Upstream
 from llmrouter.testing.upstream_scripts import answer, chosen
 
 from . import plugin, saying
-from .pointing import Pace, clone_of, members, pointed, renamed, settings_of
+from .casting import cast_of
+from .pointing import Pace, clone_of, pointed, renamed, settings_of
 from .scenario import Scenario, Shape, Stage, bare
 
 NOT_FOUND = 404
@@ -31,8 +32,8 @@ class Theatre:
     base: Settings
     pace: Pace
     resources: ExitStack
+    absent: set[str]  # members that serve no chat
     stand_ins: set[str] = field(factory=set)  # providers that another plugin plays
-    absent: set[str] = field(factory=set)  # members that serve no chat
     _upstreams: dict[str, Upstream] = field(factory=dict)
     _stages: dict[int, Stage] = field(factory=dict)
     _numbers: itertools.count[int] = field(factory=lambda: itertools.count(1))
@@ -40,7 +41,7 @@ class Theatre:
     def stage(self, scenario: Scenario, name: str, tiers: GroupSettings, shape: Shape) -> Stage:
         """A scenario for a group of the configuration, in one shape. Some member of the group must serve chat."""
         number = next(self._numbers)
-        cast = [one for tier in members(tiers, self.base.aliases) for one in tier if one not in self.absent]
+        cast = cast_of(tiers, self.base, self.absent)
         providers = dict.fromkeys(one.partition("/")[0] for one in cast)
         first, _, model = cast[0].partition("/")
         stage = Stage(
@@ -67,7 +68,7 @@ class Theatre:
         own = None
         for stage in stages:
             providers.update({entry.name: entry for entry in stage.entries.values()})
-            kept = {one for tier in members(stage.tiers, self.base.aliases) for one in tier} - self.absent
+            kept = cast_of(stage.tiers, self.base, self.absent)
             groups[stage.name] = renamed(stage.tiers, stage.number, self.base, kept, self.pace)
             own = stage.settings
         made = settings_of(self.base, providers, groups, self.pace)
@@ -97,12 +98,3 @@ class Theatre:
             return stage.others(speaker)
         stage.tried += 1
         return stage.play(speaker)
-
-
-def left_out(groups: Mapping[str, GroupSettings], base: Settings, absent: set[str]) -> set[str]:
-    """Groups of which no member serves chat."""
-    return {
-        name
-        for name, group in groups.items()
-        if all(one in absent for tier in members(group, base.aliases) for one in tier)
-    }

@@ -16,8 +16,8 @@ from llmrouter.testing.upstream_refusals import Fault
 from llmrouter.testing.upstream_scripts import JSON, answer, stream
 
 from .abouts import ABOUT
-from .scenario import SHAPES, Excuse, Scenario, Shape
 from .saying import TOOL
+from .scenario import SHAPES, Excuse, Scenario, Shape
 
 HEAVY = ("flood", "giant_event")
 GOAWAY = bytes.fromhex("000000040000000000" + "0000080700000000000000000000000000")
@@ -56,15 +56,15 @@ def _play(name: str, speaker: Speaker) -> Script:
 def _degraded() -> Iterator[Scenario]:
     """Answers that are well-formed and worth nothing."""
     yield Scenario(name="empty_turn", about=ABOUT["empty_turn"], play=empty_turn)
-    yield Scenario(name="repetition_loop", about=ABOUT["repetition_loop"], play=repetition_loop, excuse="late")
-    yield Scenario(name="invalid_json", about=ABOUT["invalid_json"], play=invalid_json, says="json", excuse="late")
+    yield Scenario(name="repetition_loop", about=ABOUT["repetition_loop"], play=repetition_loop, excuse="said")
+    yield Scenario(name="invalid_json", about=ABOUT["invalid_json"], play=invalid_json, says="json", excuse="said")
     arguments = ABOUT["malformed_arguments"]
     yield Scenario(
-        name="malformed_arguments", about=arguments, play=malformed_arguments, says="tool", excuse="late"
+        name="malformed_arguments", about=arguments, play=malformed_arguments, says="tool", excuse="said"
     )
     only: tuple[Shape, ...] = ("stream",)
     cut = ABOUT["cut_in_call"]
-    yield Scenario(name="cut_in_call", about=cut, play=cut_in_call, says="tool", shapes=only, excuse="late")
+    yield Scenario(name="cut_in_call", about=cut, play=cut_in_call, says="tool", shapes=only, excuse="said")
 
 
 # ---- plays

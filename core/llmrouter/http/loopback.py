@@ -20,9 +20,7 @@ from .aio import AiohttpTransport, Door
 class Nowhere(AbstractResolver):
     """Knows no name, and asks nobody."""
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> NoReturn:
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> NoReturn:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     async def close(self) -> None:
