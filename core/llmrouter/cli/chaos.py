@@ -107,7 +107,7 @@ def lines(card: Card) -> Iterator[str]:
     worst = card.worst()
     groups = dict.fromkeys(one.group for one in worst)
     for group in groups:
-        yield f"{group} ({card.profiles[group]})"
+        yield f"{group} (profile {card.profiles[group]})"
         yield from render.table(
             [HEAD, *(_row(one) for one in worst if one.group == group)], frozenset({TIME, TRIED})
         )
