@@ -13,7 +13,14 @@ from llmrouter.chaos.pointing import Pace, pointed, settings_of
 from llmrouter.errors import TransportError
 from llmrouter.http import URL
 from llmrouter.http.loopback import open_loopback
-from llmrouter.settings import BreakerSettings, EngineSettings, GroupSettings, HedgeSettings, Secret, TimeoutSettings
+from llmrouter.settings import (
+    BreakerSettings,
+    EngineSettings,
+    GroupSettings,
+    HedgeSettings,
+    Secret,
+    TimeoutSettings,
+)
 from tests.chaos.setups import loaded, tiers
 
 SECRET = "sk-very-real"
@@ -37,7 +44,10 @@ def test_no_secret_and_no_address_is_left(tmp_path: Path) -> None:
     entry = pointed(base.providers["x"], "x--1", "http://127.0.0.1:1/1", Pace(10.0))
     made = settings_of(base, {"x--1": entry}, {}, Pace(10.0))
     revealed = [
-        value.reveal() for one in entry.accounts for value in attrs.asdict(one).values() if isinstance(value, Secret)
+        value.reveal()
+        for one in entry.accounts
+        for value in attrs.asdict(one).values()
+        if isinstance(value, Secret)
     ]
     assert revealed == ["chaos-0"]
     assert (entry.base_url, entry.timeout, entry.limits, entry.accounts[0].limits) == (
@@ -49,7 +59,7 @@ def test_no_secret_and_no_address_is_left(tmp_path: Path) -> None:
 
 def test_the_ratios_of_time_outs_stay(tmp_path: Path) -> None:
     base = loaded(tmp_path, tiers({"profile": "resilient"})).settings
-    pace = Pace.of(base, base.groups, 1)
+    pace = Pace.of(base, base.groups.values(), 1)
     times, scaled = base.engine.timeouts, pace.engine(base.engine).timeouts
     for name in ("headers", "ttft_hard", "idle"):
         assert getattr(times, name) / getattr(scaled, name) == pytest.approx(pace.factor)
@@ -59,12 +69,12 @@ def test_the_ratios_of_time_outs_stay(tmp_path: Path) -> None:
 
 def test_a_crowd_gets_more_time(tmp_path: Path) -> None:
     base = loaded(tmp_path, tiers()).settings
-    assert Pace.of(base, base.groups, 20).factor < Pace.of(base, base.groups, 1).factor
+    assert Pace.of(base, base.groups.values(), 20).factor < Pace.of(base, base.groups.values(), 1).factor
 
 
 def test_short_time_outs_are_not_stretched(tmp_path: Path) -> None:
     base = loaded(tmp_path, tiers({"timeouts": {"idle": "100ms"}, "deadline": "2s"})).settings
-    pace = Pace.of(base, base.groups, 1)
+    pace = Pace.of(base, base.groups.values(), 1)
     assert pace == Pace(1.0)
     assert pace.engine(base.engine).deadline == 2.0
 
@@ -96,4 +106,4 @@ def test_groups_keep_what_they_set_themselves(tmp_path: Path) -> None:
     base = loaded(tmp_path, json.dumps(document)).settings
     group: GroupSettings = base.groups["own"]
     assert group.engine
-    assert Pace.of(base, ["own"], 1).factor == pytest.approx(15 / 0.55)
+    assert Pace.of(base, [group], 1).factor == pytest.approx(15 / 0.55)

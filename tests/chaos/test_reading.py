@@ -180,7 +180,13 @@ def test_an_upstream_answers_in_every_dialect(upstream: Upstream) -> None:
 
     upstream.script = script()
     paths = ("/1/v1/chat/completions", "/v1/messages?beta=true", "/v1beta/models/x:generateContent")
-    for path in (*paths, "/v1beta/models/x:streamGenerateContent?alt=sse", "/v1/responses", "/api/chat", "/v1/models"):
+    for path in (
+        *paths,
+        "/v1beta/models/x:streamGenerateContent?alt=sse",
+        "/v1/responses",
+        "/api/chat",
+        "/v1/models",
+    ):
         ask(upstream.port, body("m", 5, "plain", "text"), 1.0, path)
     native = ["gemini.generate"] * 2
     assert dialects == ["openai.chat", "anthropic.messages", *native, "openai.responses", "ollama.chat", ""]

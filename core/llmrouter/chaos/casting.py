@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from llmrouter import dialects
 from llmrouter.errors import LLMRouterError
@@ -10,8 +10,6 @@ from llmrouter.plugins import Plugins
 from llmrouter.protocols import ProviderType
 from llmrouter.settings import GroupSettings, Member, ProviderSettings, Settings
 from llmrouter.types import ANY_MODEL, Endpoint
-
-from .pointing import members
 
 AUTO = "auto"
 """The group of a configuration that has none."""
@@ -31,14 +29,14 @@ def groups_of(settings: Settings, plugins: Plugins, asked: Sequence[str]) -> Map
     return {AUTO: GroupSettings(tiers=(tuple([Member(_first(entry, plugins)) for entry in enabled]),))}
 
 
-def cast_of(group: GroupSettings, settings: Settings, absent: set[str]) -> list[str]:
+def cast_of(group: GroupSettings, absent: Collection[str] = ()) -> list[str]:
     """The members of a group that can be asked, in its order."""
-    return [one for tier in members(group, settings.aliases) for one in tier if one not in absent]
+    return [one.to for tier in group.tiers for one in tier if one.to not in absent]
 
 
 def absent_of(settings: Settings, plugins: Plugins, groups: Mapping[str, GroupSettings]) -> set[str]:
     """Members that serve no chat, or belong to a provider that is not enabled."""
-    cast = {one for group in groups.values() for one in cast_of(group, settings, set())}
+    cast = {one for group in groups.values() for one in cast_of(group)}
     return {one for one in cast if not _chats(one, settings, plugins)}
 
 

@@ -45,9 +45,9 @@ class Pace:
     factor: float
 
     @classmethod
-    def of(cls, settings: Settings, groups: Iterable[str], copies: int) -> Pace:
+    def of(cls, settings: Settings, groups: Iterable[GroupSettings], copies: int) -> Pace:
         """So that the shortest silence that ends an attempt takes half a second, more where many run at once."""
-        engines = [settings.engine, *(engine for name in groups if (engine := settings.groups[name].engine))]
+        engines = [settings.engine, *(group.engine for group in groups if group.engine)]
         shortest = min(min(_silences(one)) for one in engines)
         return cls(max(1.0, shortest / (QUICK * (1 + copies / 10))))
 
@@ -135,19 +135,12 @@ def settings_of(
     )
 
 
-def renamed(group: GroupSettings, number: int, base: Settings, kept: Iterable[str], pace: Pace) -> GroupSettings:
+def renamed(group: GroupSettings, number: int, kept: Iterable[str], pace: Pace) -> GroupSettings:
     """A group of the clones of its members, without those that are left out."""
     known = {*kept}
-    tiers = [
-        tuple([Member(clone(one, number)) for one in tier if one in known]) for tier in members(group, base.aliases)
-    ]
+    tiers = [tuple([Member(clone(one.to, number)) for one in tier if one.to in known]) for tier in group.tiers]
     engine = pace.engine(group.engine) if group.engine else None
     return GroupSettings(tiers=tuple([tier for tier in tiers if tier]), policy=ORDER, engine=engine)
-
-
-def members(group: GroupSettings, aliases: Mapping[str, str]) -> list[list[str]]:
-    """The members of each tier as "provider/model"."""
-    return [[aliases.get(member.to, member.to) for member in tier] for tier in group.tiers]
 
 
 def clone(member: str, number: int) -> str:

@@ -30,7 +30,7 @@ from .scenario import Scenario, Stage
 from .theatre import Theatre
 from .verdict import VERDICTS, Limits, Verdict, judge
 
-LANES = 4
+LANES = 8
 """Scenarios at a time, where each is one request: silences overlap, and a busy machine keeps its word."""
 WELL = Scenario(name="well", about="nothing is wrong")
 
@@ -53,10 +53,10 @@ async def run(settings: Settings, plugins: Plugins, options: Options, say: Say =
     started = time.monotonic()
     groups = groups_of(settings, plugins, options.groups)
     absent = absent_of(settings, plugins, groups)
-    playing = {name: group for name, group in groups.items() if cast_of(group, settings, absent)}
+    playing = {name: group for name, group in groups.items() if cast_of(group, absent)}
     if not playing:
         raise LLMRouterError("no group of the configuration has a member that serves chat")
-    pace = Pace.of(settings, playing, options.copies)
+    pace = Pace.of(settings, playing.values(), options.copies)
     with ExitStack() as resources, _quiet():
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="llmrouter-chaos-")))
         pool = resources.enter_context(ThreadPoolExecutor(LANES * options.copies, "chaos client"))
@@ -98,12 +98,13 @@ class Run:
 
         Those are providers in process, and those whose address or credentials no configuration can replace.
         """
-        base, theatre = self.theatre.base, self.theatre
-        cast = [one for group in groups.values() for one in cast_of(group, base, theatre.absent)]
-        for provider, member in {one.partition("/")[0]: one for one in cast}.items():
-            if not await self._answers(member):
-                theatre.stand_ins.add(provider)
-                self.say(f"{provider} cannot be pointed at another address: a stand-in plays it")
+        theatre = self.theatre
+        cast = [one for group in groups.values() for one in cast_of(group, theatre.absent)]
+        firsts = {one.partition("/")[0]: one for one in cast}
+        answers = await asyncio.gather(*map(self._answers, firsts.values()))
+        for provider in [one for one, well in zip(firsts, answers, strict=True) if not well]:
+            theatre.stand_ins.add(provider)
+            self.say(f"{provider} cannot be pointed at another address: a stand-in plays it")
 
     async def _answers(self, member: str) -> bool:
         alone = GroupSettings(tiers=((Member(member),),))

@@ -41,7 +41,7 @@ class Theatre:
     def stage(self, scenario: Scenario, name: str, tiers: GroupSettings, shape: Shape) -> Stage:
         """A scenario for a group of the configuration, in one shape. Some member of the group must serve chat."""
         number = next(self._numbers)
-        cast = cast_of(tiers, self.base, self.absent)
+        cast = cast_of(tiers, self.absent)
         providers = dict.fromkeys(one.partition("/")[0] for one in cast)
         first, _, model = cast[0].partition("/")
         stage = Stage(
@@ -68,8 +68,8 @@ class Theatre:
         own = None
         for stage in stages:
             providers.update({entry.name: entry for entry in stage.entries.values()})
-            kept = cast_of(stage.tiers, self.base, self.absent)
-            groups[stage.name] = renamed(stage.tiers, stage.number, self.base, kept, self.pace)
+            kept = cast_of(stage.tiers, self.absent)
+            groups[stage.name] = renamed(stage.tiers, stage.number, kept, self.pace)
             own = stage.settings
         made = settings_of(self.base, providers, groups, self.pace)
         return own(made) if own else made
