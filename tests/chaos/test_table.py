@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -49,7 +49,7 @@ def profile(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def card(profile: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Card]:
+def card(profile: str, tmp_path_factory: pytest.TempPathFactory) -> Card:
     return play(loaded(tmp_path_factory.mktemp("chaos"), tiers(), profile), seed=7)
 
 

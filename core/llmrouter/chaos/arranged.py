@@ -20,7 +20,7 @@ from llmrouter.testing.upstream import Line, Script, Upstream
 from llmrouter.testing.upstream_faults import named
 
 from . import plugin
-from .scenario import Scenario, Stage
+from .scenario import Scenario, Shape, Stage
 
 NOWHERE = "http://chaos.invalid"
 """RFC 2606: a name that never exists. The run's own resolver does not even ask."""
@@ -50,12 +50,15 @@ def arranged() -> Iterator[Scenario]:
     yield Scenario(name="plugin_raises", about="its plugin has a bug in `send`", arrange=raises, unseen=True)
     yield Scenario(name="plugin_raises_in_judge", about="its plugin has a bug in `judge`", arrange=misjudges)
     yield Scenario(name="quota_store_down", about="the quota store cannot be reached", arrange=store_down)
-    yield Scenario(
-        name="clock_jumps", about="hangs, and the wall clock jumps a day ahead", arrange=jump_ahead, alone=True
-    )
-    yield Scenario(
-        name="clock_jumps_back", about="hangs, and the wall clock jumps a day back", arrange=jump_back, alone=True
-    )
+    yield from _jumps()
+
+
+def _jumps() -> Iterator[Scenario]:
+    """One shape is enough: what they change is the time of this process."""
+    only: tuple[Shape, ...] = ("stream",)
+    for name, where, arrange in (("clock_jumps", "ahead", jump_ahead), ("clock_jumps_back", "back", jump_back)):
+        about = f"hangs, and the wall clock jumps a day {where}"
+        yield Scenario(name=name, about=about, arrange=arrange, shapes=only, alone=True)
 
 
 def missing() -> Mapping[str, str]:

@@ -8,9 +8,9 @@ import logging
 import random
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -18,9 +18,7 @@ from attrs import define, field, frozen
 from llmrouter.errors import LLMRouterError
 from llmrouter.plugins import Plugins
 from llmrouter.settings import GroupSettings, Member, Settings
-from llmrouter.types import Attempt
 
-from . import client, saying
 from .arranged import missing
 from .card import Card, Result
 from .casting import AUTO, absent_of, cast_of, groups_of
@@ -28,7 +26,6 @@ from .house import House, house
 from .pointing import Pace
 from .scenario import Scenario, Stage
 from .theatre import Theatre
-from .verdict import VERDICTS, Limits, Verdict, judge
 
 LANES = 8
 """Scenarios at a time, where each is one request: silences overlap, and a busy machine keeps its word."""
@@ -61,7 +58,9 @@ async def run(settings: Settings, plugins: Plugins, options: Options, say: Say =
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="llmrouter-chaos-")))
         pool = resources.enter_context(ThreadPoolExecutor(LANES * options.copies, "chaos client"))
         theatre = Theatre(base=settings, pace=pace, resources=resources, absent=absent)
-        running = Run(theatre=theatre, plugins=plugins, options=options, folder=folder, pool=pool, say=say)
+        running = Run(
+            theatre=theatre, plugins=plugins, options=options, folder=folder, audience=Audience(pool), say=say
+        )
         await running.rehearse(playing)
         results = await running.play(playing)
     order = {one.name: place for place, one in enumerate(options.scenarios)}
@@ -88,10 +87,9 @@ class Run:
     plugins: Plugins
     options: Options
     folder: Path
-    pool: ThreadPoolExecutor
+    audience: Audience
     say: Say
     _houses: itertools.count[int] = field(factory=itertools.count)
-    _requests: itertools.count[int] = field(factory=lambda: itertools.count(1))
 
     async def rehearse(self, groups: Mapping[str, GroupSettings]) -> None:
         """Ask each provider once while nothing is wrong: who does not answer as it should is played by another.
@@ -111,7 +109,7 @@ class Run:
         try:
             stage = self.theatre.stage(WELL, AUTO, alone, "plain")
             async with self._house([stage]) as opened:
-                return (await self._perform(stage, opened, 1)).verdict == "pass"
+                return (await self.audience.watch(stage, opened, 1)).verdict == "pass"
         except (LLMRouterError, ValueError):  # it cannot even be built with dummies
             return False
 
@@ -132,12 +130,17 @@ class Run:
         results: list[Result] = []
         async with self._house(shared) as opened:
             results += await self._in_lanes([one for one in shared if not one.scenario.alone], opened)
-            for stage in [one for one in shared if one.scenario.alone]:
-                results.append(await self._perform(stage, opened, self.options.copies))
+            results += [await self._perform(one, opened) for one in shared if one.scenario.alone]
         for stage in [one for one in stages if one.settings is not None]:
             async with self._house([stage]) as opened:
-                results.append(await self._perform(stage, opened, self.options.copies))
+                results.append(await self._perform(stage, opened))
         return results
+
+    async def _perform(self, stage: Stage, opened: House) -> Result:
+        result = await self.audience.watch(stage, opened, self.options.copies)
+        told = f"{result.verdict:12}  {result.fault}, {result.group}, {result.shape}"
+        self.say(told + (f": {result.why}" if result.why else ""))
+        return result
 
     @asynccontextmanager
     async def _house(self, stages: Sequence[Stage]) -> AsyncIterator[House]:
@@ -152,56 +155,9 @@ class Run:
 
         async def one(stage: Stage) -> Result:
             async with free:
-                return await self._perform(stage, opened, self.options.copies)
+                return await self._perform(stage, opened)
 
         return [*await asyncio.gather(*map(one, stages))]
-
-    async def _perform(self, stage: Stage, opened: House, copies: int) -> Result:
-        scenario = stage.scenario
-        engine = opened.router.world.names.expand(stage.name).engine or opened.router.settings.engine
-        limits = Limits.of(engine, copies)
-        found: list[tuple[Verdict, str, float, str]] = []
-        with stage.during() if stage.during else nullcontext():
-            for number in range(scenario.requests):
-                await asyncio.sleep(scenario.every if number else 0)
-                found += await asyncio.gather(*(self._ask(stage, opened, limits) for _ in range(copies)))
-        verdict, why, _, id = max(found, key=lambda one: (VERDICTS.index(one[0]), one[2]))
-        attempts = await opened.records.attempts(id)
-        if not self._was_tried(stage, opened, attempts):
-            verdict, why = "fail", f"not tried: {stage.first} was not asked" + (f" ({why})" if why else "")
-        if scenario is not WELL:
-            told = f"{verdict:12}  {scenario.name}, {stage.group}, {stage.shape}"
-            self.say(told + (f": {why}" if why else ""))
-        return Result(
-            fault=scenario.name,
-            about=scenario.about,
-            group=stage.group,
-            shape=stage.shape,
-            verdict=verdict,
-            why=why,
-            seconds=max(seconds for _, _, seconds, _ in found),
-            attempts=tuple([_shown(one, stage.number) for one in attempts]),
-            excuse=scenario.excused(stage.shape, stage.members, engine) if verdict == "safe failure" else "",
-        )
-
-    async def _ask(self, stage: Stage, opened: House, limits: Limits) -> tuple[Verdict, str, float, str]:
-        number, says = next(self._requests), stage.scenario.says
-        body = saying.body(stage.name, number, stage.shape, says)
-        loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self.pool, client.ask, opened.port, body, limits.hung)
-        verdict, why = judge(saying.meaning(number, says), stage.shape, answer, limits)
-        return verdict, why, answer.seconds, answer.headers.get("x-request-id", "")
-
-    def _was_tried(self, stage: Stage, opened: House, attempts: Iterable[Attempt]) -> bool:
-        """By the log of the upstream; where it cannot have seen anything, by the record of the router."""
-        called = {one.endpoint.partition("/")[0] for one in attempts if one.failure}
-        seen = stage.entries[stage.first].name in called if stage.scenario.unseen else stage.tried > 0
-        return seen and stage.proof(opened.router)
-
-
-def _shown(attempt: Attempt, number: int) -> str:
-    endpoint = attempt.endpoint.replace(f"--{number}/", "/", 1)
-    return f"{endpoint} {attempt.failure.kind if attempt.failure else 'served'}"
 
 
 @contextmanager
