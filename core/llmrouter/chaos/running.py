@@ -23,6 +23,7 @@ from .arranged import missing
 from .card import Card, Result
 from .casting import AUTO, absent_of, cast_of, groups_of
 from .house import House, house
+from .performing import Audience
 from .pointing import Pace
 from .scenario import Scenario, Stage
 from .theatre import Theatre
@@ -58,9 +59,8 @@ async def run(settings: Settings, plugins: Plugins, options: Options, say: Say =
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="llmrouter-chaos-")))
         pool = resources.enter_context(ThreadPoolExecutor(LANES * options.copies, "chaos client"))
         theatre = Theatre(base=settings, pace=pace, resources=resources, absent=absent)
-        running = Run(
-            theatre=theatre, plugins=plugins, options=options, folder=folder, audience=Audience(pool), say=say
-        )
+        audience = Audience(pool)
+        running = Run(theatre=theatre, plugins=plugins, options=options, folder=folder, audience=audience, say=say)
         await running.rehearse(playing)
         results = await running.play(playing)
     order = {one.name: place for place, one in enumerate(options.scenarios)}
