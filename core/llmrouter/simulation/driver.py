@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, evolve
 
 from llmrouter.config.report import Report as Findings
 from llmrouter.config.report import did_you_mean
@@ -104,6 +104,8 @@ async def _play(
         router.engine.memory = Memory(MemoryCache(CACHE_BYTES, loop.time), router.engine.log)
         await Play(router.engine, world, trace, seed, ledger, progress).run()
     return report(seed, trace.duration / DAY, ledger, upstreams)
+
+
 @define(eq=False)
 class Play:
     """One trace under way."""
@@ -114,7 +116,6 @@ class Play:
     seed: int
     ledger: Ledger
     progress: Progress
-    _running: set[asyncio.Task[None]] = field(factory=set)
 
     async def run(self) -> None:
         """Let every client come at its time, and wait for the last to leave."""
@@ -122,16 +123,13 @@ class Play:
         kinds = [Asking.of(one, self.world.dialects[one.dialect]) for one in self.trace.requests]
         shares = [one.kind.share for one in kinds]
         draw = random.Random(f"{self.seed}/requests")
-        for number, moment in enumerate(moments(self.trace.arrivals, self.trace.duration, self.seed)):
-            await asyncio.sleep(START + moment - time())
-            task = asyncio.create_task(self._ask(draw.choices(kinds, shares)[0], number))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-            if (share := int(STEPS * moment / self.trace.duration)) > told:
-                told = share
-                self.progress(share / STEPS)
-        while self._running:
-            await asyncio.wait(self._running)
+        async with asyncio.TaskGroup() as clients:
+            for number, moment in enumerate(moments(self.trace.arrivals, self.trace.duration, self.seed)):
+                await asyncio.sleep(START + moment - time())
+                clients.create_task(self._ask(draw.choices(kinds, shares)[0], number))
+                if (share := int(STEPS * moment / self.trace.duration)) > told:
+                    told = share
+                    self.progress(share / STEPS)
         self.progress(1.0)
 
     async def _ask(self, asking: Asking, number: int) -> None:

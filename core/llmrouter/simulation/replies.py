@@ -1,4 +1,4 @@
-"""Answers of scripted upstreams: bytes of a real dialect, at times of the loop's clock, in which nothing is slept."""
+"""Answers of scripted upstreams: bytes of a real dialect, at times of the loop's clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmrouter.types import Begin, Call, Event, Facts, Finish, Frame, Request, S
 from .trace import How
 
 GAP = 5.0
-"""Seconds between two pieces of a stream: a time-out is far longer, and every piece costs time of the simulation."""
+"""Seconds between two pieces of a stream: any time-out is longer, and every piece costs time of the simulation."""
 HERE = Wire("", False)
 """Of frames that are nobody's bytes: a writer says their events itself."""
 GARBAGE = b"data: <html>\n\n"

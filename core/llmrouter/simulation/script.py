@@ -1,7 +1,8 @@
 """What is asked and what is answered: both can be told from the request alone.
 
-A prompt says its number, how long the answer is to be, and whether it may differ: `request 17: 30 words, 240 tokens,
-fixed`. The answer to it is numbered words, so that a word that is missing, there twice or another's can be seen.
+A prompt says its number, how long the answer is to be and may take, and whether it is fixed: `request 17: 30 words,
+240 tokens, 0 seconds, fixed`. Answers are numbered words, so that one that is missing, there twice or another's can
+be seen.
 """
 
 from __future__ import annotations
@@ -30,9 +31,7 @@ class Asked:
     @property
     def prompt(self) -> str:
         kind = "fixed" if self.fixed else "free"
-        return (
-            f"request {self.number}: {self.words} words, {self.tokens} tokens, {self.seconds:g} seconds, {kind}"
-        )
+        return f"request {self.number}: {self.words} words, {self.tokens} tokens, {self.seconds:g} seconds, {kind}"
 
     def says(self, variant: int) -> Sequence[str]:
         """The answer in pieces that may be sent one by one; `variant` is 0 for the one answer there is."""
