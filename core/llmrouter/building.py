@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from .protocols import Clock, Control, Dialect, Learns, PluginType, Provider, Pr
 from .routing import ASKED, CONFIGURED, Ranking
 from .settings import PluginSettings, ProviderSettings, Settings
 from .types import Endpoint
+
+StandIn = Callable[[ProviderSettings], Provider]
+"""A provider that is not what its entry in the configuration says."""
 
 
 @frozen(kw_only=True)
@@ -50,10 +53,14 @@ class Context:
 
 @define(eq=False)
 class Builder:
-    """Builds plugins and keeps their lifespans on a stack that the router closes."""
+    """Builds plugins and keeps their lifespans on a stack that the router closes.
+
+    `stand_in` gives what takes the place of a provider; without it the provider itself is built.
+    """
 
     context: Context
     stack: AsyncExitStack
+    stand_in: StandIn | None = None
 
     async def build(self, type_: PluginType, config: Any, name: str) -> Any:
         """One plugin, entered if it has a lifespan. Raises PluginError that names it."""
@@ -102,6 +109,8 @@ class Builder:
     async def providers(self, settings: Settings) -> Mapping[str, Provider]:
         """The enabled providers of a configuration."""
         enabled = {name: entry for name, entry in settings.providers.items() if entry.enabled}
+        if self.stand_in:
+            return {name: self.stand_in(entry) for name, entry in enabled.items()}
         return {name: await self.build(self._provider_type(entry), entry, name) for name, entry in enabled.items()}
 
     def _provider_type(self, entry: ProviderSettings) -> ProviderType:

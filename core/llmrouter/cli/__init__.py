@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     },
     "Measure": {
         "chaos": "What becomes of requests when everything goes wrong.",
+        "simulate": "Days of traffic and outages, played in seconds.",
         "catalogue": "What is known of models, made fresh.",
     },
 }
