@@ -20,7 +20,7 @@ from .errors import PluginError
 from .plugins import Plugins
 from .protocols import Clock, Control, Dialect, Learns, PluginType, Provider, ProviderType, Transport
 from .routing import ASKED, CONFIGURED, Ranking
-from .settings import PluginSettings, ProviderSettings, Settings
+from .settings import EngineSettings, PluginSettings, ProviderSettings, Settings
 from .types import Endpoint
 
 StandIn = Callable[[ProviderSettings], Provider]
@@ -88,7 +88,7 @@ class Builder:
             type_ = self._provider_type(entry)
             endpoints.update((endpoint.id, endpoint) for endpoint in type_.endpoints(entry))
             spoken.update((dialect.name, dialect) for dialect in type_.dialects)
-        ranking = await self._ranking(settings.routing.policy)
+        ranking = await self._ranking(settings.routing.policy, settings.engine)
         return World(
             settings=settings,
             names=Names(endpoints, settings.groups, settings.aliases, settings.routing),
@@ -97,9 +97,7 @@ class Builder:
             dialects=spoken,
             limits=Limits(settings.providers, {key.name: key for key in settings.server.keys}),
             ranking=ranking,
-            group_rankings={
-                name: await self._ranking(group.policy) for name, group in settings.groups.items() if group.policy
-            },
+            group_rankings=await self._group_rankings(settings),
             order_rankings={order: Ranking(name=order, policy=policy) for order, policy in ASKED.items()},
             counter=await self._first("tokens"),
             repair=await self._first("repair"),
@@ -118,9 +116,20 @@ class Builder:
         assert isinstance(type_, ProviderType)
         return type_
 
-    async def _ranking(self, settings: PluginSettings | None) -> Ranking:
+    async def _group_rankings(self, settings: Settings) -> Mapping[str, Ranking]:
+        """Of the groups that say how their members are to be ordered, by a policy or by their profile."""
+        own = {
+            name: (group.policy or settings.routing.policy, group.engine)
+            for name, group in settings.groups.items()
+            if group.policy or group.engine
+        }
+        return {name: await self._ranking(policy, engine or settings.engine) for name, (policy, engine) in own.items()}
+
+    async def _ranking(self, settings: PluginSettings | None, engine: EngineSettings) -> Ranking:
+        """Without a policy the order of the configuration stands, but for who is in no hurry: the cheapest first."""
         if settings is None:
-            return Ranking(name="order", policy=CONFIGURED)
+            patient = engine.profile == "batch"
+            return Ranking(name="cost" if patient else "order", policy=ASKED["cost"] if patient else CONFIGURED)
         return Ranking(name=settings.plugin, policy=await self.named("policy", settings))
 
     async def _first(self, kind: str) -> Any:
