@@ -67,7 +67,8 @@ def _validators() -> Any:
 
     known: Mapping[str, Keyword] = Draft202012Validator.VALIDATORS
     counted = {name: _counted(keyword) for name, keyword in known.items() if name not in _UNCHECKED}
-    return validators.extend(Draft202012Validator, {**counted, **dict.fromkeys(_UNCHECKED, _passes)})
+    extend: Any = validators.extend
+    return extend(Draft202012Validator, {**counted, **dict.fromkeys(_UNCHECKED, _passes)})
 
 
 def _counted(keyword: Keyword) -> Keyword:
@@ -86,7 +87,8 @@ def _check(schema: Any) -> None:
     """Raises for what is no schema."""
     from jsonschema import Draft202012Validator
 
-    Draft202012Validator.check_schema(schema, format_checker=None)
+    checked: Any = Draft202012Validator
+    checked.check_schema(schema, format_checker=None)
 
 
 def _plain(schema: Any) -> Any:
