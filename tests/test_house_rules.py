@@ -21,7 +21,7 @@ from tests.pages.hooks import hooks
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "core" / "llmrouter"
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
-PUBLIC = ("types", "errors", "protocols", "settings", "provider", "dialects", "quota")
+PUBLIC = ("types", "errors", "protocols", "settings", "provider", "dialects", "quota", "routing.spreading")
 """What a plugin may import of `llmrouter`, beside the names of its front door. Its tests: `testing` as well."""
 CONTRACTS = {
     "provider": "ProviderContract",
