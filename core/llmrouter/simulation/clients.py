@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from attrs import define, field, frozen
-from msgspec import Raw
+from msgspec import Raw, json
 from msgspec.structs import replace
 
 from llmrouter.protocols import Clock, Dialect, Reader
@@ -18,8 +18,8 @@ from .script import LEAST_WORDS, TOKENS, Asked
 from .trace import Arrivals, RequestKind
 
 Outcome = Literal["answered", "refused", "broken", "late", "wrong"]
-"""What a client says of its request. `broken`: it began and was not finished; `late`: the client gave up; `wrong`: it
-was finished, and is not what was to be said."""
+"""What a client says of its request. `broken`: it began and was not finished, or said nothing; `late`: the client gave
+up; `wrong`: it was finished, and is not what was to be said."""
 
 CLIENT = "simulated"
 NUMBER = "#number#"
@@ -77,7 +77,8 @@ class Asking:
             messages=(Message("user", (Text(f"{filler}{NUMBER}"),)),),
             options={"temperature": kind.temperature, "max_output": max(kind.output, 16)},
         )
-        fields = dialect.aim(dialect.encode("chat", said).fields, kind.model, kind.stream)
+        named = {"model": Raw(json.encode(kind.model)), "stream": Raw(json.encode(kind.stream))}
+        fields = dialect.encode("chat", said).fields | named
         return cls(kind, dialect, fields, replace(dialect.facts("chat", fields, {}), client=CLIENT))
 
     def asked(self, number: int) -> Asked:
@@ -123,10 +124,11 @@ class Caller:
         self._read()
         for frame in self.reader.end():
             self._see(frame)
-        if self._failed or not self._finished:
+        text = "".join(self._text)
+        if self._failed or not self._finished or not text:
             self.outcome = "broken"
         else:
-            self.outcome = "answered" if self.asked.is_answer("".join(self._text)) else "wrong"
+            self.outcome = "answered" if self.asked.is_answer(text) else "wrong"
 
     def _read(self) -> None:
         """All at once, where only the whole of it matters."""

@@ -150,11 +150,11 @@ def _check(trace: Trace, world: World) -> None:
     found = Findings(trace.document)
     for place, kind in enumerate(trace.requests):
         where = ("requests", place)
-        if kind.dialect not in world.dialects:
-            found.error((*where, "dialect"), f"is none of {', '.join(world.dialects)}")
-            continue
         try:
             Asking.of(kind, world.dialects[kind.dialect])
+        except (KeyError, InvalidRequest):
+            found.error((*where, "dialect"), f"{kind.dialect} is no dialect of clients that have conversations")
+        try:
             world.names.expand(kind.model)
         except InvalidRequest as error:
             found.error((*where, "model"), str(error))
