@@ -123,7 +123,9 @@ class Builder:
             for name, group in settings.groups.items()
             if group.policy or group.engine
         }
-        return {name: await self._ranking(policy, engine or settings.engine) for name, (policy, engine) in own.items()}
+        return {
+            name: await self._ranking(policy, engine or settings.engine) for name, (policy, engine) in own.items()
+        }
 
     async def _ranking(self, settings: PluginSettings | None, engine: EngineSettings) -> Ranking:
         """Without a policy the order of the configuration stands, but for who is in no hurry: the cheapest first."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from llmrouter.simulation import Task, play_all
-
 from tests.simulation.plays import CONFIG, OUTAGES, play
 
 FOUR_NINES = 0.9999
