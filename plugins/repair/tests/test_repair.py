@@ -105,6 +105,7 @@ def test_it_is_mended(name: str) -> None:
         r'{"a": "\u12",}',
         r'{"a": "\ud83e",}',
         r'{"a": "\ud83e\u0041",}',
+        r"{'a': '\ud83e\u0041'}",
         '{"a": "\\',
         '{"a": "\\\n",}',
         "The sizes are [1, 2, 3] as you see.",
