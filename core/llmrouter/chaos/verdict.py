@@ -54,7 +54,7 @@ def judge(meant: Meaning, shape: Shape, answer: Answer, limits: Limits) -> tuple
         return "fail", f"status 500: {_told(said.error)}"
     if said.flaw:
         return "fail", said.flaw
-    if not (isinstance(said.error, Mapping) and said.error.get("message") and said.error.get("type")):
+    if not _is_typed(said.error):
         return "fail", f"status {answer.status} with an error that says nothing"
     if not said.begins(meant):
         return "fail", f"an error after {said.text[-60:]!r}, which nobody meant to say"
@@ -72,6 +72,11 @@ def _good(meant: Meaning, answer: Answer, said: Said, limits: Limits) -> tuple[V
     if dropped := answer.headers.get("x-llmrouter-dropped"):
         return "partial", f"without {dropped}"
     return "pass", ""
+
+
+def _is_typed(error: Any) -> bool:
+    """Whether a client can tell what it is about."""
+    return isinstance(error, Mapping) and bool(error.get("message") and (error.get("type") or error.get("code")))
 
 
 def _wrong(meant: Meaning, said: Said) -> str:
