@@ -58,6 +58,8 @@ def test_a_hair_is_no_difference() -> None:
 def test_a_slow_one_gets_what_it_takes_to_see_that_it_recovered() -> None:
     slow = peers(a={"ttft": 0.2}, b={"ttft": 0.2}, c={"ttft": 2.0})
     assert firsts(slow)["c"] == pytest.approx(LOOK / 3, abs=0.005)
+    last = Counter(spread(slow, FACTS, draw)[-1].model for draw in draws(1_000))
+    assert last["c"] >= 950, "nor is it the first to take over"
 
 
 def test_what_is_under_way_counts_by_weight() -> None:
