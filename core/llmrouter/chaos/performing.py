@@ -53,6 +53,8 @@ class Audience:
         worst = max(seen, key=lambda one: one.badness)
         attempts = await house.records.attempts(worst.id)
         verdict, why = worst.verdict, worst.why
+        if scenario.flawed and verdict == "fail" and attempts and (flaw := attempts[-1].flaw):
+            verdict, why = "partial", f"given as it was said, and told in the record: {flaw.message}"
         if not was_tried(stage, house, attempts):
             verdict, why = "fail", f"not tried: {stage.first} was not asked" + (f" ({why})" if why else "")
         return Result(
@@ -64,7 +66,7 @@ class Audience:
             why=why,
             seconds=max(one.seconds for one in seen),
             attempts=tuple([_shown(one, stage) for one in attempts]),
-            excuse=scenario.excused(stage.shape, stage.members, engine) if verdict == "safe failure" else "",
+            excuse=scenario.excused(stage.shape, stage.members, engine) if verdict != "pass" else "",
         )
 
     async def _ask(self, stage: Stage, house: House, limits: Limits) -> Seen:
