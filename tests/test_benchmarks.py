@@ -214,7 +214,7 @@ def test_a_contest_counts_what_became_of_each_fault(tmp_path: Path, monkeypatch:
     assert {one.verdict for one in contest.outcomes["llmrouter resilient"]} == {"pass"}
     table = [*contest.lines()]
     assert table[2].split() == ["llmrouter", "default", "5", "0", "1", "0"]
-    assert "skipped: portkey: not installed: run with --install" in table
+    assert "skipped: litellm: not installed: run with --install" in table
     assert json.loads(json.dumps(contest.as_json()))["skipped"]
 
 

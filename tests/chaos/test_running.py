@@ -156,7 +156,7 @@ def test_repeats_are_put_together_by_their_worst(tmp_path: Path) -> None:
 
 def test_answers_of_a_crowd_are_not_mixed_up(tmp_path: Path) -> None:
     """Every copy has an answer of its own."""
-    card = play(loaded(tmp_path, tiers()), [Scenario(name="well", about="x"), "status_503"], copies=20)
+    card = play(loaded(tmp_path, tiers()), [Scenario(name="well", about="x"), "status_503", "refused"], copies=20)
     assert {one.verdict for one in card.results} == {"pass"}
 
 

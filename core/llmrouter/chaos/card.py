@@ -25,7 +25,7 @@ class Result:
     why: str = ""
     seconds: float = 0.0  # of the slowest request
     attempts: tuple[str, ...] = ()  # of the worst one: who was asked, and what became of it
-    excuse: str = ""  # of a safe failure: why nothing better is to be had
+    excuse: str = ""  # why nothing better was to be had, where nothing was
 
     @property
     def badness(self) -> int:

@@ -64,12 +64,16 @@ def _read(connection: http.client.HTTPConnection, response: http.client.HTTPResp
 
 @define
 class Said:
-    """What an answer says: its text, its calls, its error; `flaw` is what no client should be sent."""
+    """What an answer says: its text, its calls, its error; `flaw` is what no client should be sent.
+
+    A stream that is finished and has no end mark is `unmarked`: SDKs read it, and it could have been cut.
+    """
 
     text: str = ""
     finish: str = ""
     error: Any = None
     flaw: str = ""
+    unmarked: bool = False
     calls: dict[int, list[str]] = field(factory=dict)  # index → name and arguments
 
     def means(self, meant: Meaning) -> bool:
@@ -144,5 +148,6 @@ def _stream(text: str, said: Said) -> None:
             said.take(choice)
     if said.error and (ended or said.finish == "stop"):
         said.flaw = said.flaw or "an error, and then a clean end"
-    if not said.error and not (ended and said.finish):
-        said.flaw = said.flaw or "it ends without its mark or its finish"
+    if not said.error and not said.finish:
+        said.flaw = said.flaw or "it ends without a finish"
+    said.unmarked = not said.error and not ended

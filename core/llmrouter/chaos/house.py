@@ -24,18 +24,21 @@ TRIES = 50
 
 @define(eq=False)
 class Records:
-    """A metrics sink that keeps every record, by the id of its request."""
+    """A metrics sink that keeps the calls of every request, by its id, and the providers that failed."""
 
-    kept: dict[str, RequestRecord] = field(factory=dict)
+    kept: dict[str, tuple[Attempt, ...]] = field(factory=dict)
+    failed: set[str] = field(factory=set)
 
     def record(self, record: RequestRecord) -> None:
-        self.kept[record.facts.id] = record
+        attempts = [step for step in record.steps if isinstance(step, Attempt)]
+        self.kept[record.facts.id] = tuple(attempts)
+        self.failed.update(one.endpoint.partition("/")[0] for one in attempts if one.failure)
 
     async def attempts(self, id: str) -> tuple[Attempt, ...]:
         """The calls that were made for a request."""
         for _ in range(TRIES if id else 0):
-            if found := self.kept.get(id):
-                return tuple([step for step in found.steps if isinstance(step, Attempt)])
+            if id in self.kept:
+                return self.kept[id]
             await asyncio.sleep(LAST)
         return ()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 
@@ -53,7 +52,9 @@ class Audience:
         worst = max(seen, key=lambda one: one.badness)
         attempts = await house.records.attempts(worst.id)
         verdict, why = worst.verdict, worst.why
-        if not was_tried(stage, house, attempts):
+        if scenario.flawed and verdict == "fail" and attempts and (flaw := attempts[-1].flaw):
+            verdict, why = "partial", f"given as it was said, and told in the record: {flaw.message}"
+        if not was_tried(stage, house):
             verdict, why = "fail", f"not tried: {stage.first} was not asked" + (f" ({why})" if why else "")
         return Result(
             fault=scenario.name,
@@ -64,7 +65,7 @@ class Audience:
             why=why,
             seconds=max(one.seconds for one in seen),
             attempts=tuple([_shown(one, stage) for one in attempts]),
-            excuse=scenario.excused(stage.shape, stage.members, engine) if verdict == "safe failure" else "",
+            excuse=scenario.excused(stage.shape, stage.members, engine) if verdict != "pass" else "",
         )
 
     async def _ask(self, stage: Stage, house: House, limits: Limits) -> Seen:
@@ -76,11 +77,10 @@ class Audience:
         return Seen(verdict, why, answer.seconds, answer.headers.get("x-request-id", ""))
 
 
-def was_tried(stage: Stage, house: House, attempts: Sequence[Attempt]) -> bool:
-    """By the log of the upstream; where it cannot have seen anything, by the record of the router."""
-    failed = {one.endpoint.partition("/")[0] for one in attempts if one.failure}
-    tried = stage.entries[stage.first].name in failed if stage.scenario.unseen else stage.tried > 0
-    return tried and stage.proof(house.router)
+def was_tried(stage: Stage, house: House) -> bool:
+    """By the log of the upstream; where it cannot have seen anything, by the records of the router."""
+    unseen = stage.entries[stage.first].name in house.records.failed
+    return (unseen if stage.scenario.unseen else stage.tried > 0) and stage.proof(house.router)
 
 
 def _shown(attempt: Attempt, stage: Stage) -> str:

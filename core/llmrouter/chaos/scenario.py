@@ -54,6 +54,7 @@ class Scenario:
     says: Says = "text"  # what everybody means to say
     requests: int = 1  # one after the other
     every: float = 0.0  # seconds between them
+    flawed: bool = False  # the answer is whole, and worth nothing
     alone: bool = False  # nothing else runs beside it: it is heavy, or changes this process
     unseen: bool = False  # it strikes before an upstream could see a request
 

@@ -69,6 +69,8 @@ def _good(meant: Meaning, answer: Answer, said: Said, limits: Limits) -> tuple[V
         return "fail", _wrong(meant, said)
     if answer.seconds > limits.late:
         return "partial", f"late: more than {limits.late:.1f} s"
+    if said.unmarked:
+        return "partial", "it ends without its mark"
     if dropped := answer.headers.get("x-llmrouter-dropped"):
         return "partial", f"without {dropped}"
     return "pass", ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from attrs import evolve
@@ -17,14 +17,15 @@ from llmrouter.testing.upstream_scripts import JSON, answer, stream
 
 from .abouts import ABOUT
 from .saying import TOOL
-from .scenario import SHAPES, Excuse, Scenario, Shape
+from .scenario import SHAPES, Excuse, Play, Says, Scenario, Shape
 
 HEAVY = ("flood", "giant_event")
 GOAWAY = bytes.fromhex("000000040000000000" + "0000080700000000000000000000000000")
 """HTTP/2: empty SETTINGS, then GOAWAY with NO_ERROR for the stream 0."""
 SLOW = 0.05
 """Seconds between the events of a brown-out: ten times what else lies between them, and more."""
-ROUNDS = 200
+ROUNDS = 400
+"""More than a legitimate answer repeats itself."""
 
 
 def wire() -> Iterator[Scenario]:
@@ -54,14 +55,16 @@ def _play(name: str, speaker: Speaker) -> Script:
 
 
 def _degraded() -> Iterator[Scenario]:
-    """Answers that are well-formed and worth nothing."""
-    yield Scenario(name="empty_turn", about=ABOUT["empty_turn"], play=empty_turn)
-    yield Scenario(name="repetition_loop", about=ABOUT["repetition_loop"], play=repetition_loop, excuse="said")
-    yield Scenario(name="invalid_json", about=ABOUT["invalid_json"], play=invalid_json, says="json", excuse="said")
-    arguments = ABOUT["malformed_arguments"]
-    yield Scenario(
-        name="malformed_arguments", about=arguments, play=malformed_arguments, says="tool", excuse="said"
+    """Answers that are well-formed and worth nothing, and a call that is cut."""
+    yield Scenario(name="empty_turn", about=ABOUT["empty_turn"], play=empty_turn, flawed=True)
+    plays: Iterable[tuple[Play, Says]] = (
+        (repetition_loop, "text"),
+        (invalid_json, "json"),
+        (malformed_arguments, "tool"),
     )
+    for play, says in plays:
+        name = play.__name__
+        yield Scenario(name=name, about=ABOUT[name], play=play, says=says, excuse="said", flawed=True)
     only: tuple[Shape, ...] = ("stream",)
     cut = ABOUT["cut_in_call"]
     yield Scenario(name="cut_in_call", about=cut, play=cut_in_call, says="tool", shapes=only, excuse="said")

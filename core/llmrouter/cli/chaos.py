@@ -126,7 +126,7 @@ def lines(card: Card) -> Iterator[str]:
 
 
 def _row(one: Result) -> list[str]:
-    why = one.excuse or one.why
+    why = one.why if one.verdict == "fail" else one.excuse or one.why
     return [
         MARKS[one.verdict],
         one.fault,
