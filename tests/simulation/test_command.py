@@ -89,7 +89,7 @@ def test_on_a_terminal_progress_is_shown_and_taken_away(monkeypatch: pytest.Monk
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     simulate.lines(summary(play_all(Task(days=0.05), [1], simulate._progress())))
-    assert "\r50 % played" in terminal.getvalue()
+    assert "\r90 % played" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 
