@@ -71,29 +71,31 @@ def lines(found: Figures) -> Sequence[str]:
 
 
 def _several(found: Figures) -> str:
-    worst = found["worst"]
+    worst, requests = found["worst"], render.count(found["requests"])
     return (
-        f"{found['seeds']} seeds, {render.count(found['requests'])} requests: {_share(found['availability'])} answered; "
+        f"{found['seeds']} seeds, {requests} requests: {_share(found['availability'])} answered; "
         f"the worst is seed {worst['seed']} with {_share(worst['availability'])}:"
     )
 
 
 def _top(run: Figures) -> Sequence[str]:
     others = [f"{count} {name}" for name, count in run["outcomes"].items() if count and name != "answered"]
-    head = (
-        f"{render.count(run['requests'])} requests in {run['days']:g} days, {_share(run['availability'])} answered"
-    )
-    wasted = run["wasted"]
     said = [f"{run[name]} {name}" for name in ("switches", "repeats", "hedges", "probes", "rescues") if run[name]]
+    requests, wasted = render.count(run["requests"]), run["wasted"]
     calls = f"{render.count(run['calls'])} calls, {run['calls_per_request']:.3f} a request"
+    nothing = f"of it {render.usd(wasted['cost'])} on {wasted['calls']} calls for nothing"
     return [
-        "; ".join([head, *([", ".join(others)] if others else [])]),
+        _joined(f"{requests} requests in {run['days']:g} days, {_share(run['availability'])} answered", others),
         f"whole answer: {_times(run['latency'])}",
         f"first token: {_times(run['first_output'])}",
-        "; ".join([calls, *([", ".join(said)] if said else [])]),
-        f"spent {render.usd(run['cost'])}, {render.usd(wasted['cost'])} of it on {wasted['calls']} calls for nothing",
+        _joined(calls, said),
+        f"spent {render.usd(run['cost'])}, {nothing}",
         *_remarks(run),
     ]
+
+
+def _joined(head: str, more: Sequence[str]) -> str:
+    return f"{head}; {', '.join(more)}" if more else head
 
 
 def _remarks(run: Figures) -> Sequence[str]:

@@ -18,8 +18,8 @@ from .script import LEAST_WORDS, TOKENS, Asked
 from .trace import Arrivals, RequestKind
 
 Outcome = Literal["answered", "refused", "broken", "late", "wrong"]
-"""What a client says of its request. `broken`: it began and was not finished, or said nothing; `late`: the client gave
-up; `wrong`: it was finished, and is not what was to be said."""
+"""What a client says of its request. `broken`: it began and was not finished, or said nothing; `late`: the client
+gave up; `wrong`: it was finished, and is not what was to be said."""
 
 CLIENT = "simulated"
 NUMBER = "#number#"

@@ -12,6 +12,7 @@ from .ledger import Ledger
 from .upstreams import Upstreams
 
 OUTCOMES = ("answered", "refused", "broken", "late", "wrong")
+ROLES = {"hedges": "hedge", "repeats": "repeat", "probes": "probe", "rescues": "rescue"}
 PERCENTILES = (50, 95, 99)
 DIGITS = 6
 
@@ -30,42 +31,31 @@ class Report:
 
 
 def report(seed: int, days: float, ledger: Ledger, upstreams: Upstreams) -> Report:
-    requests = ledger.outcomes.total()
-    calls = sum(one.calls for one in upstreams.billed.values())
-    cost, useful = (
-        sum(one.cost for one in upstreams.billed.values()),
-        sum(one.cost for one in ledger.lines.values()),
-    )
+    requests, roles, billed = ledger.outcomes.total(), ledger.roles, upstreams.billed.values()
+    calls, cost = sum(one.calls for one in billed), sum(one.cost for one in billed)
     served = sum(line.served for line in ledger.lines.values())
-    return Report(
-        _rounded(
-            {
-                "seed": seed,
-                "days": days,
-                "requests": requests,
-                "availability": ledger.outcomes["answered"] / requests if requests else 1.0,
-                "outcomes": {name: ledger.outcomes[name] for name in OUTCOMES},
-                "latency": _percentiles(ledger.latencies),
-                "first_output": _percentiles(ledger.first_outputs),
-                "calls": calls,
-                "calls_per_request": calls / requests if requests else 0.0,
-                "switches": ledger.switches,
-                "switched_requests": ledger.switched,
-                "hedges": ledger.roles["hedge"],
-                "repeats": ledger.roles["repeat"],
-                "probes": ledger.roles["probe"],
-                "rescues": ledger.roles["rescue"],
-                "queued": {"requests": ledger.queued, "seconds": ledger.waited},
-                "cost": cost,
-                "wasted": {"calls": calls - served, "cost": cost - useful},
-                "unpriced_calls": sum(one.unpriced for one in upstreams.billed.values()),
-                "endpoints": {
-                    name: _endpoint(name, ledger, upstreams, served)
-                    for name in sorted({*ledger.lines, *upstreams.billed})
-                },
-            }
-        )
-    )
+    useful = sum(line.cost for line in ledger.lines.values())
+    names = sorted({*ledger.lines, *upstreams.billed})
+    figures = {
+        "seed": seed,
+        "days": days,
+        "requests": requests,
+        "availability": _part(ledger.outcomes["answered"], requests),
+        "outcomes": {name: ledger.outcomes[name] for name in OUTCOMES},
+        "latency": _percentiles(ledger.latencies),
+        "first_output": _percentiles(ledger.first_outputs),
+        "calls": calls,
+        "calls_per_request": _part(calls, requests),
+        "switches": ledger.switches,
+        "switched_requests": ledger.switched,
+        **{name: roles[role] for name, role in ROLES.items()},
+        "queued": {"requests": ledger.queued, "seconds": ledger.waited},
+        "cost": cost,
+        "wasted": {"calls": calls - served, "cost": cost - useful},
+        "unpriced_calls": sum(one.unpriced for one in billed),
+        "endpoints": {name: _endpoint(name, ledger, upstreams, served) for name in names},
+    }
+    return Report(_rounded(figures))
 
 
 def _endpoint(name: str, ledger: Ledger, upstreams: Upstreams, served: int) -> Figures:
@@ -73,7 +63,7 @@ def _endpoint(name: str, ledger: Ledger, upstreams: Upstreams, served: int) -> F
     return {
         "calls": billed.calls,
         "served": line.served,
-        "share": line.served / served if served else 0.0,
+        "share": _part(line.served, served),
         "failures": dict(sorted(line.failures.items())),
         "cost": billed.cost,
     }
@@ -85,15 +75,19 @@ def summary(reports: Sequence[Report]) -> Figures:
     worst = min(runs, key=lambda one: one["availability"])
     requests = sum(one["requests"] for one in runs)
     answered = sum(one["outcomes"]["answered"] for one in runs)
-    return _rounded(
-        {
-            "seeds": len(runs),
-            "requests": requests,
-            "availability": answered / requests if requests else 1.0,
-            "worst": {"seed": worst["seed"], "availability": worst["availability"]},
-            "runs": runs,
-        }
-    )
+    found: Figures = {
+        "seeds": len(runs),
+        "requests": requests,
+        "availability": round(_part(answered, requests), DIGITS),
+        "worst": {"seed": worst["seed"], "availability": worst["availability"]},
+        "runs": runs,
+    }
+    return found
+
+
+def _part(part: float, whole: float) -> float:
+    """As a part of one; nothing of nothing is 0."""
+    return part / whole if whole else 0.0
 
 
 def _percentiles(values: Sequence[float]) -> Figures:
