@@ -151,3 +151,22 @@ def test_who_leaves_the_queue_leaves_nothing_behind() -> None:
             house.assert_nothing_is_left()
 
     run(main())
+
+
+def test_who_comes_later_does_not_take_what_others_wait_for() -> None:
+    async def main() -> None:
+        async with limited(*ONE, seconds=2.0) as house:
+            order: list[str] = []
+
+            async def ask(name: str) -> None:
+                await house.ask()
+                order.append(name)
+
+            first = [asyncio.create_task(ask(name)) for name in ("first", "second")]
+            await asyncio.sleep(0.5)
+            house.engine.quota._holdings.clear()  # the limit is free again, and nobody was told
+            late = asyncio.create_task(ask("late"))
+            await asyncio.gather(*first, late)
+            assert order == ["first", "second", "late"]
+
+    run(main())

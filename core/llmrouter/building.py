@@ -128,7 +128,7 @@ class Builder:
         }
 
     async def _ranking(self, settings: PluginSettings | None, engine: EngineSettings) -> Ranking:
-        """Without a policy the order of the configuration stands, but for who is in no hurry: the cheapest first."""
+        """Without a policy the order of the configuration stands; in no hurry, the cheapest first."""
         if settings is None:
             patient = engine.profile == "batch"
             return Ranking(name="cost" if patient else "order", policy=ASKED["cost"] if patient else CONFIGURED)

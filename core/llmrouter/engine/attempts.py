@@ -14,6 +14,7 @@ from llmrouter.types import Decision, Exhausted, Failure, Hold, Request, Role, S
 
 from .attempt import Attempt
 from .calls import Calls
+from .queue import PAUSE
 from .racing import race
 from .table import TABLE
 from .ticket import Ticket
@@ -144,7 +145,10 @@ class Attempts:
             return hold
         if self.made and self.left() < health.usual(turn.endpoint):
             return Hold(self.engine.clock(), "time", "request")
-        taken = await self.engine.quota.reserve(self.calls.asks(turn))
+        asks = self.calls.asks(turn)
+        if asks and not self._resorted and self.engine.queues.waiting(self.group):
+            return Hold(self.engine.clock() + PAUSE, "limit", "queue")  # others were here before
+        taken = await self.engine.quota.reserve(asks)
         if isinstance(taken, Exhausted):
             if taken.bucket.scope.startswith("client:"):
                 self.refused = taken
