@@ -189,17 +189,17 @@ class Exchange:
                 self._said.take(frame.events)
             data += write(frame, frame.wire == wire)
         if data:
-            await self._begin(attempt)
-            self.committed = True
-            await self.client.write(data)
+            await self._write(data, attempt)
 
-    async def _begin(self, attempt: Attempt | None) -> None:
-        """Status and headers, before whatever is written first; and the silence is over."""
-        if self._keep_alive:
-            await self._keep_alive.wrote()
+    async def _write(self, data: bytes, attempt: Attempt | None) -> None:
+        """Output, after status and headers; and the silence is over."""
+        if self._keep_alive and (comment := self._keep_alive.writes()):
+            await comment
         if not self.opened:
             self.opened, self.status = True, 200
             await self.client.start(200, headers.answer(self, attempt))
+        self.committed = True
+        await self.client.write(data)
 
     async def _say_alive(self) -> None:
         if not self.opened:
@@ -232,9 +232,7 @@ class Exchange:
             await self._keep(keep)
         asked_trace = self.facts.wire.stream and "trace" in self.facts.hints
         if data := (headers.trace(self) if asked_trace else b"") + self.writer.end():
-            await self._begin(attempt)
-            self.committed = True
-            await self.client.write(data)
+            await self._write(data, attempt)
         self.outcome = "complete"
         if attempt:
             self.engine.sessions.put(self.facts, attempt.turn.endpoint.id)
@@ -258,8 +256,7 @@ class Exchange:
                 return await self._estimate()
             return await self._refuse(why)
         self.outcome = "broken"
-        await self._begin(None)
-        return await self.client.write(self.writer.fail(why))
+        return await self._write(self.writer.fail(why), None)
 
     async def _estimate(self) -> None:
         """Tokens are counted here where no upstream does it."""

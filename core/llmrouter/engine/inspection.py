@@ -74,6 +74,7 @@ class Inspection:
         self._expect, self._json = expected, json
         self._known: Expected | None = None
         self._text, self._thought = Strand(), Strand()
+        self.hears = self._text.add  # the short way for a text
         self._calls: dict[str, tuple[ToolStart, list[str]]] = {}  # by id, with fragments of the arguments
         self._spoke = False  # something else than text: a refusal, a result
         self._wrong = ""

@@ -20,12 +20,11 @@ class KeepAlive:
         self._timer = self._loop.call_later(every, self._wake)
         self._saying: asyncio.Task[None] | None = None
 
-    async def wrote(self) -> None:
-        """Something is about to be written: what is being said comes before it."""
+    def writes(self) -> asyncio.Task[None] | None:
+        """Something is about to be written: what comes before it, if a comment is just being said."""
         self._wrote_at = self._loop.time()
-        if self._saying:
-            saying, self._saying = self._saying, None
-            await saying
+        saying, self._saying = self._saying, None
+        return saying
 
     def end(self) -> None:
         self._timer.cancel()
