@@ -86,9 +86,11 @@ class Reading:
                     self.usage = event.usage  # type: ignore[union-attr]
                 elif kind is Begin:
                     self.via = event.via  # type: ignore[union-attr]
-                elif kind is Fault and not self._passes(event):  # type: ignore[arg-type]
-                    self.fault = event  # type: ignore[assignment]
-                    return frames[:place]
+                elif kind is Fault:
+                    if not self._passes(event):  # type: ignore[arg-type]
+                        self.fault = event  # type: ignore[assignment]
+                        return frames[:place]
+                    frames[place] = Frame(frame.wire, b"", ())  # nor could its client read it
                 if self._inspection:
                     self._inspect(self._inspection, event)
                 if kind is Finish:
