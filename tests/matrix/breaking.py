@@ -1,7 +1,7 @@
 """Two upstreams for every wire: the first breaks off while its answer is written, the second goes to the end.
 
-What a user says is what happens: how the first breaks (`BREAKS`), what there is beside its text (`call`, `mixed`,
-`thoughtful`), and whether the second says `otherwise`.
+What a user says is what happens: how the first breaks (`BREAKS`) or that it is only `slow` (and `mute`), what there
+is beside its text (`call`, `mixed`, `thoughtful`), and whether the second says `otherwise`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,21 @@ from llmrouter.testing.speaker import TEXT, Speaker
 from llmrouter.testing.upstream import Line, Received, Script
 from llmrouter.testing.upstream_gemini import Generate
 from llmrouter.testing.upstream_scripts import JSON, answer, stream
-from llmrouter.types import Begin, Event, Facts, Finish, Frame, Request, Spent, Text, Thought, ToolArgs, ToolStart
-from llmrouter.types import Usage, Wire
+from llmrouter.types import (
+    Begin,
+    Event,
+    Facts,
+    Finish,
+    Frame,
+    Request,
+    Spent,
+    Text,
+    Thought,
+    ToolArgs,
+    ToolStart,
+    Usage,
+    Wire,
+)
 from tests.clients.wires import WIRES
 
 OTHERWISE = "Sixteen other words arrive here."
@@ -26,6 +39,8 @@ ARGUMENTS = '{"place": "Oslo"}'
 BREAKS = ("reset", "eof", "cut", "stall", "malformed", "told")
 TOKENS = (16, 17)
 """Of the answers of the first and of the second."""
+SLOW = 0.2
+"""Seconds of silence."""
 
 _DIALECTS = {dialect.name: dialect for dialect in builtin()}
 _DRIP = 0.05  # seconds in which the beginning is read, before it breaks
@@ -38,7 +53,11 @@ def breaking(request: Received) -> Script:
     words = wire.read(request.json).text.split()
     if request.path.startswith("/second"):
         return _whole(wire.speaker(), request, words)
+    if "slow" in words:
+        return _slow(wire.speaker(), "mute" in words)
     how = next(word for word in words if word in BREAKS)
+    if not wire.speaker().streams(request):
+        return _half(wire.speaker(), how)
     return _broken(wire.speaker(), how, words)
 
 
@@ -53,8 +72,6 @@ def _whole(speaker: Speaker, request: Received, words: Sequence[str]) -> Script:
 
 def _broken(speaker: Speaker, how: str, words: Sequence[str]) -> Script:
     async def script(line: Line) -> None:
-        if not speaker.streams(line.request):
-            return await _half(speaker, how, line)
         events = _events(speaker, line.request, words)
         mark = b"place" if "call" in words else b"words"
         at = 1 + next(at for at, event in enumerate(events) if mark in event)
@@ -64,17 +81,37 @@ def _broken(speaker: Speaker, how: str, words: Sequence[str]) -> Script:
         await line.pause(_DRIP)
         bad = {"cut": _part(events[at]), "malformed": _part(events[at]) + b"\n\n", "told": speaker.broken()}
         await line.body(bad.get(how, b""))
+        if how in ("malformed", "told"):  # and then it goes on as if nothing had been
+            await line.body(b"".join(events[at:]))
         await _end(how, line)
 
     return script
 
 
-async def _half(speaker: Speaker, how: str, line: Line) -> None:
-    body = json.dumps(speaker.whole(line.request)).encode()
-    await line.head(200, JSON)
-    await line.body(json.dumps(speaker.error()).encode() if how == "told" else body[: len(body) // 2])
-    await line.pause(_DRIP)
-    await _end(how, line)
+def _slow(speaker: Speaker, mute: bool) -> Script:
+    """Silent before the answer and in the middle of it; or a stream with nothing in it."""
+
+    async def script(line: Line) -> None:
+        events = [] if mute else list(speaker.events(line.request))
+        await line.head(200, speaker.media)
+        for part in (events[: len(events) // 2], events[len(events) // 2 :]):
+            await line.pause(SLOW)
+            await line.body(b"".join(part))
+        await line.end()
+
+    return script
+
+
+def _half(speaker: Speaker, how: str) -> Script:
+    """Half of a plain answer, or an error in its place."""
+
+    async def script(line: Line) -> None:
+        body = json.dumps(speaker.whole(line.request)).encode()
+        await line.head(200, JSON)
+        await line.body(json.dumps(speaker.error()).encode() if how == "told" else body[: len(body) // 2])
+        await _end(how, line)
+
+    return script
 
 
 async def _end(how: str, line: Line) -> None:

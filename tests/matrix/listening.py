@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from time import monotonic
 from typing import Any
 
 import anthropic
@@ -33,6 +33,7 @@ class Heard:
     output_tokens: int | None = None
     finish: str = ""
     error: Exception | None = None
+    waited: float = 0.0  # seconds before the first of it
     ids: set[str] = field(factory=set)  # of the answer: there is one
 
 
@@ -44,13 +45,11 @@ class Listener(ABC):
     @abstractmethod
     def __init__(self, base_url: str) -> None: ...
 
-    def listen(self, model: str, text: str, first: Callable[[], None] | None = None) -> Heard:
-        """Ask, and hear the answer; `first` is called when something of it has come."""
-        heard, events = Heard(), []
+    def listen(self, model: str, text: str) -> Heard:
+        heard, events, asked_at = Heard(), list[Any](), monotonic()
         try:
             for event in self._events(model, text):
-                if first and not events:
-                    first()
+                heard.waited = heard.waited or monotonic() - asked_at
                 events.append(event)
                 self._take(event, heard)
         except self.errors as error:
@@ -216,13 +215,8 @@ class GeminiListener(Listener):
         self._client.close()
 
     def _events(self, model: str, text: str) -> Iterator[Any]:
-        thoughts = types.ThinkingConfig(include_thoughts=True)
-        with closing(
-            self._client.models.generate_content_stream(
-                model=model, contents=text, config=types.GenerateContentConfig(thinking_config=thoughts)
-            )
-        ) as stream:
-            yield from stream
+        config = types.GenerateContentConfig(thinking_config=types.ThinkingConfig(include_thoughts=True))
+        yield from self._client.models.generate_content_stream(model=model, contents=text, config=config)
 
     def _take(self, event: Any, heard: Heard) -> None:
         heard.ids.add(event.response_id)

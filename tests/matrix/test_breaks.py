@@ -6,7 +6,7 @@ Each of them, in front of every upstream wire, whose answer breaks off after som
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +20,7 @@ from llmrouter.testing.upstream_scripts import chosen
 from tests.clients.upstreams import RESPONSES, UPSTREAMS
 from tests.harness import Serving, serving
 
-from .breaking import ARGUMENTS, BREAKS, THOUGHT, TOKENS, breaking
+from .breaking import ARGUMENTS, BREAKS, SLOW, THOUGHT, TOKENS, breaking
 from .drivers import DRIVERS, Asking
 from .listening import LISTENERS, GeminiListener, Heard, Listener
 
@@ -42,15 +42,27 @@ def _providers(base: str, folder: Path) -> dict[str, Any]:
     }
 
 
+STREAMS: Mapping[str, Mapping[str, str]] = {
+    "error": {},
+    "verify": {"on_break": "verify"},
+    "buffer": {"on_break": "buffer"},
+    "skip": {"on_malformed": "skip"},
+    "alive": {"keep_alive": "50ms"},
+}
+"""What the configuration says of streams, by the first part of a group's name; wires are the other two."""
+
+
 def _groups() -> dict[str, Any]:
-    """One for every way to go on, and every two wires."""
     return {
-        f"{on_break}-{first}-{second}": {
+        f"{name}-{first}-{second}": {
             "members": [f"first-{first}/m", f"second-{second}/m"],
-            "engine": {"stream": {"on_break": on_break}, "timeouts": {"idle": "500ms"}},
+            "engine": {"stream": settings, "timeouts": {"idle": "500ms"}},
         }
-        for on_break in ("error", "verify", "buffer")
+        for name, settings in STREAMS.items()
         for first, second in PAIRS
+    } | {
+        f"alive-{wire}-alone": {"members": [f"first-{wire}/m"], "engine": {"stream": STREAMS["alive"]}}
+        for wire in WIRES
     }
 
 
@@ -118,7 +130,7 @@ def test_an_answer_that_breaks_off_is_the_sdks_own_exception(hear: Hear, how: st
 @pytest.mark.parametrize("how", ["eof", "cut", "told"])
 def test_a_call_that_is_cut_is_no_call(client: Listener, hear: Hear, on_break: str, how: str) -> None:
     """Google's clients are told calls whole: of another's, they have heard nothing yet, and hear the second's."""
-    for (first, second), heard in hear(on_break, f"call {how}").items():
+    for (first, _), heard in hear(on_break, f"call {how}").items():
         [(name, arguments)] = heard.calls
         assert name == "weather"
         if isinstance(client, GeminiListener) and first != "gemini":
@@ -176,6 +188,34 @@ def test_a_call_before_the_text_is_heard_once(hear: Hear) -> None:
 def test_what_is_held_back_is_heard_whole(hear: Hear, how: str) -> None:
     for pair, heard in hear("buffer", how).items():
         assert_whole(heard, pair)
+
+
+def test_what_is_held_back_is_heard_when_all_of_it_has_come(hear: Hear) -> None:
+    for pair, heard in hear("buffer", "slow").items():
+        assert heard.text == TEXT, pair
+        assert heard.waited > 2 * SLOW, pair
+
+
+# --- an event left out, and silence
+
+
+def test_what_cannot_be_read_is_left_out(hear: Hear) -> None:
+    for pair, heard in hear("skip", "malformed").items():
+        assert heard.error is None, pair
+        assert (heard.text, heard.output_tokens) == (TEXT, TOKENS[0]), pair
+
+
+def test_what_is_written_in_a_silence_is_passed_over(hear: Hear) -> None:
+    for pair, heard in hear("alive", "slow").items():
+        assert heard.error is None, pair
+        assert (heard.text, heard.output_tokens) == (TEXT, TOKENS[0]), pair
+
+
+def test_a_failure_after_a_silence_is_the_sdks_own_exception(hear: Hear) -> None:
+    for (wire, _), heard in hear("alive", "slow mute", [(wire, "alone") for wire in WIRES]).items():
+        assert heard.error, wire
+        assert heard.text == "", wire
+        assert getattr(heard.error, "status_code", 200) == 200, "it was in time to be a refusal"
 
 
 # --- the plain shape
