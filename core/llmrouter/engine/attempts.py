@@ -166,9 +166,11 @@ class Attempts:
         if not self._held or self._resorted:
             return None
         self._resorted = True
-        if taken := await self._wait_for_limits():
-            return taken
         turn, hold = min(self._held, key=lambda held: held[1].until)
+        if hold.until > self.engine.clock():
+            if taken := await self._wait_for_limits():
+                return taken
+            turn, hold = min(self._held, key=lambda held: held[1].until)
         if hold.reason in CLOSED:
             return None
         reserved = await self.engine.quota.reserve(self.calls.asks(turn))
