@@ -124,6 +124,26 @@ def test_another_answer_is_a_difference(second: list[Event]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "now", "same"),
+    [
+        ('{"a":1,"b":2}', '{ "b": 2, "a": 1 }', True),
+        ('{"a":"\\u00e9"}', '{"a":"é"}', True),
+        ("", "{}", True),
+        ('{"a":1}', '{"a":true}', False),
+        ('{"a":', '{"a": ', False),
+    ],
+)
+def test_arguments_are_compared_by_what_they_mean(before: str, now: str, same: bool) -> None:
+    first = [ToolStart("1", "f"), ToolArgs("1", before), Text("a")]
+    second = [ToolStart("2", "f"), ToolArgs("2", now), Text("ab")]
+    if same:
+        assert text(passed(first, second)) == "b"
+    else:
+        with pytest.raises(Broken):
+            passed(first, second)
+
+
+@pytest.mark.parametrize(
     ("events", "goes_on"),
     [([], False), ([Text("a")], True), ([*CALL], False), ([Text("a"), *CALL], False), ([*CALL, Text("a")], True)],
 )

@@ -152,6 +152,9 @@ def _same(one: str, other: str) -> bool:
     if one == other:
         return True
     try:
-        return bool(loads((one or "{}").encode()) == loads((other or "{}").encode()))
+        first, second = [
+            msgspec.json.encode(loads((said or "{}").encode()), order="sorted") for said in (one, other)
+        ]
     except ValueError:
         return False
+    return first == second  # not as values: to Python, true is 1
