@@ -134,8 +134,8 @@ def test_another_answer_is_a_difference(second: list[Event]) -> None:
     ],
 )
 def test_arguments_are_compared_by_what_they_mean(before: str, now: str, same: bool) -> None:
-    first = [ToolStart("1", "f"), ToolArgs("1", before), Text("a")]
-    second = [ToolStart("2", "f"), ToolArgs("2", now), Text("ab")]
+    first: list[Event] = [ToolStart("1", "f"), ToolArgs("1", before), Text("a")]
+    second: list[Event] = [ToolStart("2", "f"), ToolArgs("2", now), Text("ab")]
     if same:
         assert text(passed(first, second)) == "b"
     else:
