@@ -352,7 +352,7 @@ def test_reasons_are_written(reason: Any, written: str) -> None:
 
 
 def test_what_keeps_a_client_waiting_is_no_comment() -> None:
-    """Google's SDKs take every line that is no data for an answer; blank ones they pass over."""
+    """Google's SDK for Python takes every line that is no data for an answer; blank ones it passes over."""
     writer = GEMINI.writer(request(True))
     assert writer.alive == b"\n\n"  # type: ignore[attr-defined]
     own = stream(answer({"text": "a"}))

@@ -42,7 +42,7 @@ class StreamWriter:
     """
 
     prefix = ""
-    alive = b"\n\n"  # the SDKs of this API take a comment for an answer that they cannot read
+    alive = b"\n\n"  # Google's SDK for Python takes a comment for an answer that it cannot read
 
     def __init__(self, request: Request) -> None:
         self._id, self._model = request.facts.id, request.facts.asked
