@@ -93,6 +93,7 @@ class Exchange:
                 return await self._complete(attempt)
             if not self.committed:
                 self.writer = self.dialect.writer(self.request)
+                self._said = self._said and Said()
             elif not self._go_on():
                 break
         return await self._fail(self.decision)

@@ -88,9 +88,11 @@ class Reading:
                     self.via = event.via  # type: ignore[union-attr]
                 elif kind is Finish:
                     self._finish(event)  # type: ignore[arg-type]
-                elif kind is Fault and not self._passes(event):  # type: ignore[arg-type]
-                    self.fault = event  # type: ignore[assignment]
-                    return frames[:place]
+                elif kind is Fault:
+                    if not self._passes(event):  # type: ignore[arg-type]
+                        self.fault = event  # type: ignore[assignment]
+                        return frames[:place]
+                    frames[place] = Frame(frame.wire, b"", ())  # nor could its client read it
         return frames
 
     def _spoken(self, event: Event, kind: type[Event]) -> None:
