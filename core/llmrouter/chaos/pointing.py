@@ -111,7 +111,7 @@ def pointed(entry: ProviderSettings, name: str, base_url: str, pace: Pace) -> Pr
 
 
 def _dummies(entry: ProviderSettings) -> Mapping[str, Any]:
-    """What stands in place of a plugin's own secrets, and of headers, which may hold one and are not shown either."""
+    """What stands in place of a plugin's own secrets, and of headers that are not shown, for they may hold one."""
     found: dict[str, Any] = {}
     for key in attrs.fields(type(entry)):
         value = getattr(entry, key.name)
