@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from llmrouter.chaos.pointing import Pace, pointed, settings_of
+from llmrouter.chaos.pointing import Pace, bare, pointed, settings_of
 from llmrouter.errors import TransportError
 from llmrouter.http import URL
 from llmrouter.http.loopback import open_loopback
@@ -34,6 +34,7 @@ def test_no_secret_and_no_address_is_left(tmp_path: Path) -> None:
                 "accounts": [{"id": "one", "api_key": SECRET, "limits": [{"requests": 1, "per": "day"}]}],
                 "limits": [{"requests": 1, "per": "day"}],
                 "timeout": "60s",
+                "headers": {"x-token": SECRET},
             }
         },
         "server": {"admin_key": SECRET, "keys": [{"name": "dev", "hash": f"sha256:{'0' * 64}"}]},
@@ -50,6 +51,9 @@ def test_no_secret_and_no_address_is_left(tmp_path: Path) -> None:
         if isinstance(value, Secret)
     ]
     assert revealed == ["chaos-0"]
+    assert SECRET not in str(attrs.asdict(entry))
+    stand_in = pointed(bare(base.providers["x"], "chaos"), "x--2", "http://127.0.0.1:1/2", Pace(10.0))
+    assert [one.api_key and one.api_key.reveal() for one in stand_in.accounts] == ["chaos-0"]
     assert (entry.base_url, entry.timeout, entry.limits, entry.accounts[0].limits) == (
         "http://127.0.0.1:1/1", 6.0, (), (),
     )  # fmt: skip

@@ -70,7 +70,9 @@ def test_no_fault_is_answered_wrongly_or_late(card: Card, profile: str) -> None:
 def test_an_honest_error_comes_only_where_nothing_better_is_to_be_had(card: Card, profile: str) -> None:
     found = {(one.fault, one.shape) for one in card.results if one.verdict == "safe failure"}
     assert all(one.excuse for one in card.results if one.verdict == "safe failure")
-    assert found == SAFE[profile]
+    assert found <= SAFE[profile]
+    assert found >= safe()
+    assert ("stall_late", "stream") not in SAFE[profile] - found  # others may come in one piece, and be held back
 
 
 def test_every_fault_is_played_in_every_shape_it_has(card: Card) -> None:

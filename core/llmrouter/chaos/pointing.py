@@ -97,12 +97,9 @@ def pointed(entry: ProviderSettings, name: str, base_url: str, pace: Pace) -> Pr
         evolve(one, api_key=Secret(f"chaos-{number}"), limits=(), quota_group="")
         for number, one in enumerate(entry.accounts)
     )
-    changes: dict[str, Any] = {
-        field.name: DUMMY for field in attrs.fields(type(entry)) if isinstance(getattr(entry, field.name), Secret)
-    }
     return evolve(
         entry,
-        **changes,
+        **_dummies(entry),
         name=name,
         enabled=True,
         base_url=base_url,
@@ -110,6 +107,32 @@ def pointed(entry: ProviderSettings, name: str, base_url: str, pace: Pace) -> Pr
         limits=(),
         probe=None,
         timeout=entry.timeout / pace.factor if entry.timeout else None,
+    )
+
+
+def _dummies(entry: ProviderSettings) -> Mapping[str, Any]:
+    """What stands in place of a plugin's own secrets, and of headers that are not shown, for they may hold one."""
+    found: dict[str, Any] = {}
+    for key in attrs.fields(type(entry)):
+        value = getattr(entry, key.name)
+        if isinstance(value, Secret):
+            found[key.name] = DUMMY
+        elif isinstance(value, Mapping) and not key.repr:
+            found[key.name] = dict.fromkeys(value, DUMMY.reveal())
+    return found
+
+
+def bare(entry: ProviderSettings, plugin: str) -> ProviderSettings:
+    """What every plugin understands of an entry, for another plugin."""
+    return ProviderSettings(
+        name=entry.name,
+        plugin=plugin,
+        base_url=entry.base_url,
+        accounts=entry.accounts,
+        select=entry.select,
+        models=entry.models,
+        timeout=entry.timeout,
+        probe=None,
     )
 
 

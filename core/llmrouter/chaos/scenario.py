@@ -9,9 +9,11 @@ from typing import Any, Literal, TypeVar
 from attrs import define, evolve, field, frozen
 
 from llmrouter.router import Router
-from llmrouter.settings import AccountSettings, EngineSettings, GroupSettings, ProviderSettings, Secret, Settings
+from llmrouter.settings import EngineSettings, GroupSettings, ProviderSettings, Secret, Settings
 from llmrouter.testing.speaker import Speaker
 from llmrouter.testing.upstream import Script
+
+from .pointing import bare
 
 Shape = Literal["stream", "plain"]
 SHAPES: tuple[Shape, ...] = ("stream", "plain")
@@ -125,17 +127,3 @@ class Stage:
         one = self.entries[self.first].accounts[0]
         more = evolve(one, id=f"{one.id}-more", api_key=Secret("chaos-more"), quota_group="")
         self.change(accounts=(*self.entries[self.first].accounts, more))
-
-
-def bare(entry: ProviderSettings, plugin: str) -> ProviderSettings:
-    """What every plugin understands of an entry, for another plugin."""
-    return ProviderSettings(
-        name=entry.name,
-        plugin=plugin,
-        base_url=entry.base_url,
-        accounts=entry.accounts or (AccountSettings(id=entry.name, api_key=Secret("chaos")),),
-        select=entry.select,
-        models=entry.models,
-        timeout=entry.timeout,
-        probe=None,
-    )

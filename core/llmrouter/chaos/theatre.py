@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from llmrouter.settings import GroupSettings, ProviderSettings, Settings
 from llmrouter.testing.upstream import Received, Script, Upstream
@@ -15,8 +15,8 @@ from llmrouter.testing.upstream_scripts import answer, chosen
 
 from . import plugin, saying
 from .casting import cast_of
-from .pointing import Pace, clone_of, pointed, renamed, settings_of
-from .scenario import Scenario, Shape, Stage, bare
+from .pointing import Pace, bare, clone_of, pointed, renamed, settings_of
+from .scenario import Scenario, Shape, Stage
 
 NOT_FOUND = 404
 
@@ -76,10 +76,10 @@ class Theatre:
 
     def _entry(self, provider: str, number: int) -> ProviderSettings:
         address = f"{self._upstream(provider).base_url}/{number}"
-        entry, name = self.base.providers[provider], clone_of(provider, number)
+        entry = self.base.providers[provider]
         if provider in self.stand_ins:
-            return evolve(bare(entry, plugin.PLAIN), name=name, base_url=address)
-        return pointed(entry, name, address, self.pace)
+            entry = bare(entry, plugin.PLAIN)
+        return pointed(entry, clone_of(provider, number), address, self.pace)
 
     def _upstream(self, provider: str) -> Upstream:
         if provider not in self._upstreams:
