@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from llmrouter import builtin
 from llmrouter.config import load
 from llmrouter.simulation import Report, read_trace, simulate
-from llmrouter.simulation.driver import START
 from llmrouter.types import Attempt, RequestRecord
 
 HERE = Path(__file__).parent
@@ -30,13 +29,9 @@ class Records:
     def record(self, record: RequestRecord) -> None:
         self.all.append(record)
 
-    def attempts(self, provider: str = "") -> Iterable[Attempt]:
+    def attempts(self, provider: str = "") -> Sequence[Attempt]:
         steps = [step for record in self.all for step in record.steps if isinstance(step, Attempt)]
         return [step for step in steps if step.endpoint.startswith(provider)]
-
-    def starts(self, provider: str) -> list[float]:
-        """When its calls began, in seconds since the beginning."""
-        return sorted(step.started - START for step in self.attempts(provider))
 
 
 @frozen
@@ -55,10 +50,15 @@ class Played:
         return {step.failure.kind for step in self.records.attempts() if step.failure}
 
 
-Play = Callable[..., Played]
-
-
-def play(folder: Path, trace: Said | Path, *, config: Said | Path = CONFIG, seed: int = 1, **engine: Any) -> Played:
+def play(
+    folder: Path,
+    trace: Said | Path,
+    *,
+    config: Said | Path = CONFIG,
+    seed: int = 1,
+    duration: float | None = None,
+    **engine: Any,
+) -> Played:
     """`trace` is a file, or what is other than usual; `engine` other than in the configuration."""
     records = Records()
     said = yaml.safe_load(config.read_text("utf-8")) if isinstance(config, Path) else dict(config)
@@ -66,8 +66,9 @@ def play(folder: Path, trace: Said | Path, *, config: Said | Path = CONFIG, seed
         said["engine"] = engine
     loaded = load(written(folder / "llmrouter.yaml", said), {}, builtins=[(builtin, builtin.NAME)])
     path = trace if isinstance(trace, Path) else written(folder / "trace.yaml", {**USUAL, **trace})
-    report = simulate(loaded.settings, loaded.plugins, read_trace(path), seed, sinks=[records])
-    return Played(report, records)
+    played = read_trace(path)
+    played = evolve(played, duration=duration or played.duration)
+    return Played(simulate(loaded.settings, loaded.plugins, played, seed, sinks=[records]), records)
 
 
 def written(path: Path, said: Said) -> Path:

@@ -131,10 +131,11 @@ def test_a_model_that_the_trace_names_is_an_upstream_of_its_own(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("dialect", ["openai.chat", "openai.responses", "anthropic.messages", "gemini.generate"])
-@pytest.mark.parametrize("plugin", ["openai", "anthropic", "gemini"])
+@pytest.mark.parametrize("plugin", ["openai", "anthropic", "gemini", "ollama"])
 def test_upstreams_speak_their_own_dialect(dialect: str, plugin: str, tmp_path: Path) -> None:
+    key = {} if plugin == "ollama" else {"api_key": "k"}
     config = {
-        "providers": {"a": {"plugin": plugin, "api_key": "k", "models": {"m": {}}}},
+        "providers": {"a": {"plugin": plugin, "models": {"m": {}}, **key}},
         "routing": {"default": "a/m"},
     }
     kinds = [{"dialect": dialect, "stream": stream, "temperature": 0} for stream in (True, False)]

@@ -9,21 +9,22 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from attrs import define, evolve
 
+from llmrouter.catalogue.names import Names
 from llmrouter.config.report import Report as Findings
 from llmrouter.config.report import did_you_mean
 from llmrouter.engine import Engine, World
 from llmrouter.engine.memory import Memory
 from llmrouter.engine.memory_cache import MemoryCache
-from llmrouter.errors import InvalidRequest, TransportError
+from llmrouter.errors import InvalidRequest
 from llmrouter.plugins import Plugins
-from llmrouter.protocols import MetricsSink
+from llmrouter.protocols import MetricsSink, Places
 from llmrouter.router import CACHE_BYTES, Router
 from llmrouter.settings import CacheSettings, QuotaSettings, Settings
 from llmrouter.testing import run
+from llmrouter.testing.context import NoNetwork
 
 from .clients import Asking, Caller, moments
 from .ledger import Ledger
@@ -35,6 +36,8 @@ DAY = 86_400.0
 START = 1_000_000_000.0 - 1_000_000_000.0 % DAY
 """When it begins, in seconds since the epoch: at midnight, as days are counted."""
 
+USUAL = "openai.chat"
+"""What upstreams speak whose own dialect serves no clients."""
 STEPS = 100
 """How often progress is told."""
 
@@ -65,14 +68,31 @@ def seldom_collected() -> Iterator[None]:
     """Requests leave no cycles behind, and what a configuration is made of need not be walked for each of them."""
     before = gc.get_threshold()
     gc.set_threshold(50_000, 20, 100)
-    yield
-    gc.set_threshold(*before)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _within(settings: Settings) -> Settings:
     """The configuration, with stores in memory and no metrics."""
     cache = settings.cache and CacheSettings(ttl=settings.cache.ttl, shared=settings.cache.shared)
     return evolve(settings, quota=QuotaSettings(fail=settings.quota.fail), cache=cache, metrics=())
+
+
+def _spoken(world: World) -> World:
+    """The world with upstreams that can be stood in for: a dialect that serves no client is only read here.
+
+    Without a counter of tokens: one that is still loading counts differently every time.
+    """
+    own = {name for name, one in world.dialects.items() if not (one.paths or isinstance(one, Places))}
+    endpoints = {
+        id: evolve(one, dialects=tuple(dict.fromkeys(USUAL if name in own else name for name in one.dialects)))
+        for id, one in world.endpoints.items()
+    }
+    said = world.settings
+    names = Names(endpoints, said.groups, said.aliases, said.routing)
+    return evolve(world, endpoints=endpoints, names=names, counter=None)
 
 
 async def _play(
@@ -96,7 +116,7 @@ async def _play(
         stand_in=lambda entry: upstreams,
     )
     async with opening as router:
-        world = evolve(router.world, counter=None)  # one that is still loading counts differently every time
+        world = _spoken(router.world)
         _check(trace, world)
         upstreams.dialects = world.dialects
         upstreams.settle(world.providers)
@@ -163,10 +183,3 @@ def _check(trace: Trace, world: World) -> None:
             known = did_you_mean(name, world.providers)
             found.error(("upstreams", name), f"is no provider of this configuration.{known}", key=True)
     found.check()
-
-
-class NoNetwork:
-    """A transport that nothing may use."""
-
-    async def handle_async_request(self, request: Any) -> Any:
-        raise TransportError("connect", "a simulation has no network", sent=False)
