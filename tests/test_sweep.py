@@ -1,113 +1,107 @@
-"""A request cancelled after every loop step at which it is alive: nothing leaks, ever."""
+"""A request cancelled after every loop step at which it is alive, in every state it has: nothing leaks, ever."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
 
 import pytest
+from attrs import evolve
 
-from llmrouter.engine.memory_quota import MemoryQuota
 from llmrouter.errors import TransportError
-from llmrouter.protocols import Reply
-from llmrouter.settings import LimitSettings, ProviderSettings
-from llmrouter.testing import run
-from llmrouter.types import Ask, Bucket, Call, Exhausted, Granted, Sighting
-from tests.house import Answer, House, Socket, Upstream, chunk, error, streamed
+from llmrouter.settings import EngineSettings, HedgeSettings, QueueSettings, StreamSettings
+from tests.house import Answer, chunk, error, plain, streamed
+from tests.sweeping import END, Scene, played
+from tests.test_streams import called
 
-LIMITS = (
-    LimitSettings(unit="tokens", amount=1e6, window="minute"),
-    LimitSettings(unit="requests", amount=9, window="day"),
-    LimitSettings(unit="concurrent", amount=3, window=""),
-)
+SAME = {"temperature": 0, "seed": 1}
+CUT = TransportError("truncated", "cut")
+
+Say = Callable[..., list[Any]]
 
 
-class SlowUpstream(Upstream):
-    async def send(self, call: Call) -> Reply:
-        await asyncio.sleep(0)
-        return await super().send(call)
+def scenes() -> Iterator[tuple[str, Scene]]:
+    for stream in (False, True):
+        shape, say = ("stream", streamed) if stream else ("plain", lambda *texts: plain("".join(texts)))
+        yield f"failover, {shape}", failover(stream, say)
+        yield f"hedged, {shape}", hedged(stream, say)
+        yield f"hedge that loses, {shape}", losing(stream, say)
+        yield f"covered probe, {shape}", probe(stream, say)
+        yield f"waiting, {shape}", waiting(stream, say)
+        yield f"following, {shape}", following(stream, say)
+        yield f"leading, {shape}", evolve(following(stream, say), ahead=0, behind=3, roles=["turn"])
+        yield f"degraded, {shape}", degraded(stream, say)
+    yield "verify", verify()
+    yield "buffer", held(EngineSettings(stream=StreamSettings(on_break="buffer")), [chunk("o"), CUT])
+    calls = [*called("{}"), 0.0, CUT]
+    yield "held calls", held(EngineSettings(stream=StreamSettings(hold_tool_calls=True)), calls)
+    yield "kept alive", kept_alive()
 
 
-class SlowStore:
-    """Suspends before and after: a cancel may strand what was granted there and is not yet known here."""
-
-    def __init__(self) -> None:
-        self.inner = MemoryQuota(asyncio.get_running_loop().time)
-
-    async def grant(self, asks: Sequence[Ask]) -> Granted | Exhausted:
-        await asyncio.sleep(0)
-        granted = await self.inner.grant(asks)
-        await asyncio.sleep(0)
-        return granted
-
-    async def settle(self, spent: Mapping[Bucket, float], unspent: Mapping[Bucket, float]) -> None:
-        await asyncio.sleep(0)
-        await self.inner.settle(spent, unspent)
-
-    async def correct(self, sightings: Sequence[Sighting]) -> None:
-        await self.inner.correct(sightings)
-
-    async def usage(self, buckets: Sequence[Bucket]) -> Mapping[Bucket, float]:
-        return await self.inner.usage(buckets)
+def failover(stream: bool, say: Say) -> Scene:
+    cut = Answer([0.0, *([chunk(), 0.0] if stream else []), CUT])
+    answers = {"a/m": [error(503)], "b/m": [cut], "c/m": [Answer([0.0, *say("o", "k")])]}
+    return Scene(answers=answers, stream=stream, roles=["turn"] * 3)
 
 
-class SlowSocket(Socket):
-    async def write(self, data: bytes) -> None:
-        await asyncio.sleep(0)
-        await super().write(data)
+def hedged(stream: bool, say: Say) -> Scene:
+    answers = {"a/m": [Answer([1_000.0])], "b/m": [Answer([0.1, *say("o", "k")])]}
+    engine = EngineSettings(coalesce=False, hedge=HedgeSettings(at=0.2))
+    return Scene(answers=answers, stream=stream, roles=["turn", "hedge"], engine=engine)
 
 
-def house(store: SlowStore) -> House:
-    scripts = {
-        "a/m": [error(503)],
-        "b/m": [Answer([0.0, chunk(), 0.0, TransportError("truncated", "cut")])],
-        "c/m": [Answer([0.0, chunk("a"), 0.0, chunk("b"), 0.0, *streamed("c")])],
-    }
-    providers = {name: ProviderSettings(name=name, plugin="fake", limits=LIMITS) for name in "abc"}
-    upstreams = {id: SlowUpstream(answers) for id, answers in scripts.items()}
-    return House(upstreams, store=store, providers=providers)
+def losing(stream: bool, say: Say) -> Scene:
+    answers = {"a/m": [Answer([0.3, *say("o", "k")])], "b/m": [Answer([1_000.0])]}
+    return evolve(hedged(stream, say), answers=answers)
 
 
-async def once(steps: int, twice: bool) -> bool:
-    """Cancel after so many steps. True if the request had ended by itself."""
-    store = SlowStore()
-    one = house(store)
-    settling = asyncio.create_task(one.engine.quota.run())
-    task = asyncio.create_task(one.ask(SlowSocket(), stream=True))
-    for _ in range(steps):
-        await asyncio.sleep(0)
-    ended = task.done()
-    task.cancel()
-    if twice:
-        await asyncio.sleep(0)
-        task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert len(one.records.all) == (1 if steps else len(one.records.all)), "one record for each request"
-    one.assert_nothing_is_left()
-    await asyncio.sleep(3)
-    assert len(asyncio.all_tasks()) == 2, "a task is left"
-    await _assert_books_agree(one, store)
-    settling.cancel()
-    await asyncio.gather(settling, return_exceptions=True)
-    await one.engine.quota.aclose()
-    return ended
+def probe(stream: bool, say: Say) -> Scene:
+    """The silence of a probe is half of the usual ten seconds, and there is no usual one yet."""
+    answers = {"a/m": [Answer([], wait=1_000.0)], "b/m": [Answer([0.1, *say("o", "k")])]}
+    return Scene(answers=answers, stream=stream, roles=["probe", "hedge"], sick=True)
 
 
-async def _assert_books_agree(one: House, store: SlowStore) -> None:
-    """After the slices' expiry: what the store counts is what the records say was spent."""
-    buckets = one.world.limits.all(one.world.endpoints.values())
-    used = await store.usage(buckets)
-    for bucket in buckets:
-        if bucket.unit == "concurrent":
-            assert used.get(bucket, 0.0) == 0.0, f"{bucket.scope} still counts a request in flight"
-    requests = sum(used.get(bucket, 0.0) for bucket in buckets if bucket.unit == "requests")
-    sent = sum(len(upstream.calls) for upstream in one.upstreams.values())
-    started = sum(len(record.steps) for record in one.records.all)
-    assert sent <= started
-    assert requests <= started
+def waiting(stream: bool, say: Say) -> Scene:
+    answers = {"a/m": [Answer([0.4, *say("o", "k")])]}
+    return Scene(answers=answers, stream=stream, roles=["turn"], concurrent=1, ahead=1, behind=1)
 
 
-@pytest.mark.parametrize("twice", [False, True])
-def test_a_request_cancelled_after_every_step_leaves_nothing(twice: bool) -> None:
-    alive = next(steps for steps in range(500) if run(once(steps, twice)))
-    assert alive > 12
+def following(stream: bool, say: Say) -> Scene:
+    """The other shape follows, too: its writer is fed by what others were sent."""
+    script = [chunk("o"), 0.1, *streamed("k")] if stream else [0.1, *plain("ok")]
+    engine = EngineSettings(queue=QueueSettings(max_wait=30.0))
+    return Scene(answers={"a/m": [Answer(script)]}, stream=stream, roles=[], engine=engine, body=SAME, ahead=3)
+
+
+def degraded(stream: bool, say: Say) -> Scene:
+    empty = [Answer([0.0, chunk(finish="stop"), 0.0, END] if stream else [0.0, *plain("")])]
+    return Scene(answers={"a/m": empty, "b/m": empty}, stream=stream, roles=["turn", "turn"], text="")
+
+
+def verify() -> Scene:
+    answers = {"a/m": [Answer([chunk("o"), 0.0, CUT])], "b/m": [Answer([0.0, chunk("o"), 0.0, *streamed("k")])]}
+    engine = EngineSettings(coalesce=False, stream=StreamSettings(on_break="verify"))
+    return Scene(answers=answers, stream=True, roles=["turn", "rescue"], engine=engine)
+
+
+def held(engine: EngineSettings, first: list[Any]) -> Scene:
+    answers = {"a/m": [Answer(first)], "b/m": [Answer([chunk("o"), 0.0, *streamed("k")])]}
+    return Scene(answers=answers, stream=True, roles=["turn", "turn"], engine=evolve(engine, coalesce=False))
+
+
+def kept_alive() -> Scene:
+    engine = EngineSettings(coalesce=False, stream=StreamSettings(keep_alive=0.1))
+    answers = {"a/m": [Answer([0.25, CUT])], "b/m": [Answer([0.25, *streamed("o", "k")])]}
+    return Scene(answers=answers, stream=True, roles=["turn", "turn"], engine=engine)
+
+
+SCENES = dict(scenes())
+
+
+@pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
+@pytest.mark.parametrize("name", SCENES)
+def test_a_request_cancelled_after_every_step_leaves_nothing(name: str, twice: bool) -> None:
+    scene = SCENES[name]
+    alive = next(steps for steps in count(1) if not played(scene, steps, twice))
+    assert alive > 8, "the sweep must find it in more states than that"

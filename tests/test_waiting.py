@@ -170,3 +170,19 @@ def test_who_comes_later_does_not_take_what_others_wait_for() -> None:
             assert order == ["first", "second", "late"]
 
     run(main())
+
+
+def test_who_has_waited_until_no_time_is_left_for_an_answer_is_told_what_failed() -> None:
+    async def main() -> None:
+        slow = error(500)
+        slow.wait = 0.5
+        house = House({"a/m": Upstream([Answer(plain("never"))]), "b/m": Upstream([slow])})
+        usual = house.world.endpoint("a/m")
+        house.engine.health.begin(usual, usual.accounts[0]).end(None, 6.0)
+        house.engine.health.hold_until("endpoint:a/m", house.engine.clock() + 2.0, "cooling")
+        socket = await house.ask(headers={"x-request-timeout": "7"})
+        assert socket.status == 502
+        assert house.kinds == ["server_error", "server_error", "cooling"]
+        assert not house.upstreams["a"].calls
+
+    run(main())

@@ -28,8 +28,8 @@ MOMENTS: dict[str, tuple[Script, bool]] = {
 }
 
 
-def send(router: Serving, stream: bool) -> socket.socket:
-    body = {"model": "p/m", "messages": [{"role": "user", "content": "x"}], "stream": stream}
+def send(router: Serving, stream: bool, model: str = "p/m") -> socket.socket:
+    body = {"model": model, "messages": [{"role": "user", "content": "x"}], "stream": stream}
     data = json.dumps(body).encode()
     host, port = router.base_url.removeprefix("http://").split(":")
     line = socket.create_connection((host, int(port)), 5)

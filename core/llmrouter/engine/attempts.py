@@ -174,6 +174,8 @@ class Attempts:
         if hold.until > self.engine.clock():
             if taken := await self._wait_for_limits():
                 return taken
+            if not self._held:  # while it waited, its time became too short for any of them
+                return None
             turn, hold = min(self._held, key=lambda held: held[1].until)
         if hold.reason in CLOSED:
             return None

@@ -160,6 +160,7 @@ class Exchange:
                 self._broken, self._said = failure, self._said if kept or failure.kind == "cancelled" else None
                 self._go_on()
                 return False
+            self.writer = self.dialect.writer(self.request)  # it may have been told of what nobody sees
         self.cache, self.shared, self._said = own, "", kept
         if failure is None or failure.kind == "cancelled":
             self._flight = self.engine.flights.begin(key, self.facts.id)
@@ -239,6 +240,8 @@ class Exchange:
             self.engine.sessions.put(self.facts, attempt.turn.endpoint.id)
 
     async def _fail(self, decision: Decision) -> None:
+        if self._keep_alive and (comment := self._keep_alive.writes()):
+            await comment  # what is being said to the client decides how it is told
         lines = self.attempts.lines()
         if self.attempts.left() <= 0:
             why = trouble.timed_out(self.facts.id, lines, self.seconds)
@@ -293,7 +296,7 @@ class Exchange:
     def _record(self) -> RequestRecord:
         lines = self.attempts.lines()
         made = [line for line in lines if isinstance(line, Line)]
-        served = made[-1] if made and made[-1].failure is None else None  # what came before has failed
+        served = next((line for line in made if line.failure is None), None)  # the others have failed
         costs = [line.cost for line in made]
         return RequestRecord(
             facts=self.facts,

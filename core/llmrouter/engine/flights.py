@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from llmrouter.types import Failure, Frame
+from llmrouter.types import Failure, Finish, Frame
 
 from .attempt import Broken
 
@@ -25,10 +25,12 @@ class Flight:
         self._wake()
 
     def end(self, failure: Failure | None) -> None:
-        """The answer is whole, or will never be. The first call counts."""
-        if not self._over:
-            self._over, self._failure = True, failure
-            self._wake()
+        """The answer is whole, or will never be. Where it was finished, it is whole: only its first reader left."""
+        self._over, self._failure = True, None if failure and self._is_finished() else failure
+        self._wake()
+
+    def _is_finished(self) -> bool:
+        return any(type(event) is Finish for frame in reversed(self._frames) for event in frame.events)
 
     async def more(self, seen: int) -> Sequence[Frame] | None:
         """The frames after the first `seen`. None: the answer is whole. Raises Broken."""
@@ -54,6 +56,9 @@ class Flights:
 
     def __init__(self) -> None:
         self._flights: dict[str, Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
 
     def get(self, key: str) -> Flight | None:
         return self._flights.get(key)

@@ -23,8 +23,7 @@ class KeepAlive:
     def writes(self) -> asyncio.Task[None] | None:
         """Something is about to be written: what comes before it, if a comment is just being said."""
         self._wrote_at = self._loop.time()
-        saying, self._saying = self._saying, None
-        return saying
+        return self._saying if self._saying and not self._saying.done() else None
 
     def end(self) -> None:
         self._timer.cancel()
@@ -35,5 +34,6 @@ class KeepAlive:
         silent = self._loop.time() - self._wrote_at
         if silent >= self._every:
             self._wrote_at, silent = self._loop.time(), 0.0
-            self._saying = self._loop.create_task(self._say(), name="llmrouter keep-alive")
+            if self._saying is None or self._saying.done():  # a client that does not read is told once
+                self._saying = self._loop.create_task(self._say(), name="llmrouter keep-alive")
         self._timer = self._loop.call_later(self._every - silent, self._wake)
