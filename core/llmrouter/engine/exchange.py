@@ -245,10 +245,10 @@ class Exchange:
         lines = self.attempts.lines()
         if self.attempts.left() <= 0:
             why = trouble.timed_out(self.facts.id, lines, self.seconds)
-        elif self.attempts.refused and not self.attempts.made:
-            why = trouble.exhausted(self.facts.id, self.attempts.refused, self.engine.clock())
-        elif self.attempts.queue and not self.attempts.made:
-            full, waited = self.attempts.queue == "full", self.attempts.queued
+        elif self.attempts.admission.refused and not self.attempts.made:
+            why = trouble.exhausted(self.facts.id, self.attempts.admission.refused, self.engine.clock())
+        elif self.attempts.admission.queue and not self.attempts.made:
+            full, waited = self.attempts.admission.queue == "full", self.attempts.admission.queued
             why = trouble.waited(self.facts.id, lines, full=full, seconds=waited, now=self.engine.clock())
         else:
             why = trouble.explain(self.facts.id, lines, decision, self.engine.clock(), self._broken)
@@ -310,7 +310,7 @@ class Exchange:
             dropped=self.attempts.dropped,
             first_output=served.first_output if served else None,
             ended=self.engine.clock(),
-            queued=self.attempts.queued,
+            queued=self.attempts.admission.queued,
             shared=self.shared,
         )
 

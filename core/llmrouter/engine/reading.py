@@ -82,18 +82,21 @@ class Reading:
                         self._flawed(LOOP)
                 elif kind in OUTPUT:  # `isinstance` asks the metaclass of a struct, and that takes its time
                     self._spoken(event, kind)
-                elif kind is Spent:
-                    self.usage = event.usage  # type: ignore[union-attr]
-                elif kind is Begin:
-                    self.via = event.via  # type: ignore[union-attr]
-                elif kind is Finish:
-                    self._finish(event)  # type: ignore[arg-type]
                 elif kind is Fault:
+                    frames[place] = Frame(frame.wire, b"", ())  # nor could a client read it
                     if not self._passes(event):  # type: ignore[arg-type]
-                        self.fault = event  # type: ignore[assignment]
                         return frames[:place]
-                    frames[place] = Frame(frame.wire, b"", ())  # nor could its client read it
+                else:
+                    self._note(event)
         return frames
+
+    def _note(self, event: Event) -> None:
+        if type(event) is Spent:
+            self.usage = event.usage
+        elif type(event) is Begin:
+            self.via = event.via
+        elif type(event) is Finish:
+            self._finish(event)
 
     def _spoken(self, event: Event, kind: type[Event]) -> None:
         if self.first_output is None:
@@ -118,5 +121,8 @@ class Reading:
             self.flaw = Failure(kind="degraded", scope="endpoint", message=wrong, by="answer")
 
     def _passes(self, fault: Fault) -> bool:
-        """Whether an event that cannot be read is left out of the answer."""
-        return self._skips and self.given and fault.malformed
+        """Whether an event that cannot be read is left out of the answer; else it is its end."""
+        if self._skips and self.given and fault.malformed:
+            return True
+        self.fault = fault
+        return False
