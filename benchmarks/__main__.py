@@ -8,7 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .measure import Measurement, prepare
+from .contest import NAME, Contest
+from .measure import Measurement, Results, prepare
 from .peers import CACHE, Peer, Upstreams, all_peers, install
 from .processes import CORES, free_port
 from .report import lines
@@ -37,15 +38,20 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def chosen(only: str, peers: list[Peer]) -> tuple[list[Peer], list[Scenario]]:
-    """What `--only` leaves: some peers, some scenarios, or both. Names that nobody has end the run."""
+def chosen(only: str, peers: list[Peer]) -> tuple[list[Peer], list[Scenario], bool]:
+    """What `--only` leaves: some peers, some scenarios, or both, and whether faults are played.
+
+    Names that nobody has end the run.
+    """
     names = {name.strip() for name in only.split(",") if name.strip()}
-    known = {peer.name for peer in peers} | {one.name for one in SCENARIOS}
+    known = {peer.name for peer in peers} | {one.name for one in SCENARIOS} | {NAME}
     if names - known:
         sys.exit(f"nothing is called {', '.join(sorted(names - known))}. There are: {', '.join(sorted(known))}")
     some_peers = [peer for peer in peers if peer.name in names]
     some_scenarios = [one for one in SCENARIOS if one.name in names]
-    return some_peers or peers, some_scenarios or list(SCENARIOS)
+    if names == {NAME}:
+        return peers, [], True
+    return some_peers or peers, some_scenarios or list(SCENARIOS), not names or NAME in names
 
 
 def main() -> None:
@@ -58,16 +64,20 @@ def main() -> None:
     prepare(tools)
     with tempfile.TemporaryDirectory(prefix="llmrouter-bench-") as name, mock(tools) as port:
         folder = Path(name)
-        peers, scenarios = chosen(args.only, all_peers(Upstreams(port, free_port()), folder))
+        peers, scenarios, faults = chosen(args.only, all_peers(Upstreams(port, free_port()), folder))
         if args.list:
-            print("peers:", *(peer.name for peer in peers), "\nscenarios:", *(one.name for one in scenarios))
+            print("peers:", *(peer.name for peer in peers), "\nscenarios:", *(one.name for one in scenarios), NAME)
             return
         rounds, seconds = (1, 1.0) if args.quick else (min(args.rounds, MOST_ROUNDS), args.seconds)
-        results = Measurement(peers, scenarios, rounds, seconds, folder, tools, say).run()
-    found = json.dumps(results.as_json(), indent=1)
+        results = Results()
+        if scenarios:
+            results = Measurement(peers, scenarios, rounds, seconds, folder, tools, say).run()
+        played = Contest(folder, say).run() if faults else None
+    found = json.dumps(results.as_json() | ({NAME: played.as_json()} if played else {}), indent=1)
     if args.out:
         args.out.write_text(found + "\n")
-    print(found if args.json else "\n".join(lines(results, scenarios)))
+    said = [*(lines(results, scenarios) if scenarios else ()), *(("", *played.lines()) if played else ())]
+    print(found if args.json else "\n".join(said))
 
 
 if __name__ == "__main__":

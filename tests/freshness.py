@@ -14,7 +14,7 @@ from pathlib import Path
 from llmrouter import builtin
 from llmrouter.config import compose_installed
 from llmrouter.plugins import Plugins
-from tests.pages import commands, configuration, headers, hooks, providers, systems
+from tests.pages import commands, configuration, headers, hooks, providers, systems, trace
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,6 +40,7 @@ def made() -> Mapping[str, str]:
         "docs/reference/headers.md": headers.page(),
         "docs/reference/providers.md": providers.page(plugins),
         "docs/reference/systems.md": systems.page(),
+        "docs/reference/trace.md": trace.page(),
     }
 
 

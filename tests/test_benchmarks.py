@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks import contestants
+from benchmarks.__main__ import chosen
 from benchmarks.bodies import NUMBER, SIZES, BodyKind, body, body_file
+from benchmarks.contest import Contest, cases
 from benchmarks.goals import GOALS, Goal, added, of, ratio
 from benchmarks.measure import Measurement, Results, prepare
 from benchmarks.peers import Peer, Upstreams, all_peers
@@ -194,3 +197,49 @@ def test_figures_are_per_request_and_per_event() -> None:
 def test_the_names_of_scenarios_are_unique() -> None:
     assert len({one.name for one in SCENARIOS}) == len(SCENARIOS)
     assert all(isinstance(one, Scenario) for one in SCENARIOS)
+
+
+# --- the contest
+
+
+def test_a_contest_counts_what_became_of_each_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With llmrouter alone: the others are not where they are looked for, and are skipped by their names."""
+    monkeypatch.setattr(contestants, "CACHE", tmp_path / "nowhere")
+    some = [one for one in cases() if one.scenario.name in ("status_503", "cut_late", "flood")]
+    contest = Contest(tmp_path, lambda line: None, cases=some).run()
+    assert {*contest.skipped} == {"portkey", "litellm"}
+    verdicts = {(one.fault, one.shape): one.verdict for one in contest.outcomes["llmrouter default"]}
+    assert verdicts.pop(("cut_late", "stream")) == "safe failure"
+    assert {*verdicts.values()} == {"pass"}
+    assert {one.verdict for one in contest.outcomes["llmrouter resilient"]} == {"pass"}
+    table = [*contest.lines()]
+    assert table[2].split() == ["llmrouter", "default", "5", "0", "1", "0"]
+    assert "skipped: litellm: not installed: run with --install" in table
+    assert json.loads(json.dumps(contest.as_json()))["skipped"]
+
+
+def test_a_contest_tells_who_never_asked_the_faulty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And who is not ready: a gateway that asks nobody."""
+
+    def silent(duo: contestants.Duo, folder: Path) -> list[Peer]:
+        return [Peer(name="mute", command=("false",), target=lambda route: Target(1, "/"))]
+
+    monkeypatch.setattr("benchmarks.contest.contestants", silent)
+    contest = Contest(tmp_path, lambda line: None, cases=[]).run()
+    assert contest.skipped["mute"].startswith("no good answer")
+
+
+def test_the_cases_of_a_contest_need_one_upstream_only() -> None:
+    assert all(one.scenario.arrange is None for one in cases())
+    assert len({one.number for one in cases()}) == len([*cases()]) > 100
+    assert len({one.scenario.name for one in cases()}) >= 30
+
+
+def test_names_that_can_be_asked_for(tmp_path: Path) -> None:
+    peers = all_peers(Upstreams(1, 2), tmp_path)
+    assert chosen("", peers) == (peers, [*SCENARIOS], True)
+    assert chosen("chaos", peers) == (peers, [], True)
+    assert chosen("chat-1", peers) == (peers, [SCENARIOS[0]], False)
+    assert chosen("chat-1,chaos,direct", peers) == (peers[:1], [SCENARIOS[0]], True)
+    with pytest.raises(SystemExit, match="nothing is called chat-2"):
+        chosen("chat-2", peers)

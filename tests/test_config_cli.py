@@ -10,9 +10,11 @@ from click.testing import CliRunner, Result
 from llmrouter import builtin
 from llmrouter.cli import config as config_command
 from llmrouter.cli import plugins as plugins_command
+from llmrouter.config import effective, load, look
 from llmrouter.errors import ConfigError
 from llmrouter.plugins import Plugins
-from tests.configs import AcmePlugin, Others, write
+from llmrouter.settings import HedgeSettings, QueueSettings
+from tests.configs import AcmePlugin, Others, some_plugins, write
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "reference" / "llmrouter.example.yaml"
 
@@ -206,3 +208,22 @@ def test_doctor_exits_with_1_when_a_plugin_is_broken(installed: list[Entry]) -> 
     broken = [row for row in json.loads(result.stdout)["plugins"] if row["state"] == "broken"]
     assert [row["name"] for row in broken] == ["provider-broken"]
     assert "cannot be imported" in broken[0]["problem"]
+
+
+def test_a_profile_is_shown_for_what_it_means(tmp_path: Path) -> None:
+    group = "{members: [a/x], engine: {profile: batch, deadline: 5s}}"
+    engine_said = "engine: {profile: resilient, hedge: {budget: 0.5}}"
+    text = f"providers: {{a: {{plugin: acme, models: {{x: }}}}}}\n{engine_said}\ngroups: {{g: {group}}}\n"
+    reading = look(write(tmp_path, text), {}, plugins=some_plugins())
+    engine, own = effective(reading)["engine"], effective(reading)["groups"]["g"]["engine"]
+    assert engine["hedge"] == {"at": "soft_ttft", "budget": 0.5, "burst": 3}
+    assert engine["stream"]["on_break"] == "verify"
+    assert engine["timeouts"]["idle"] == "15s"
+    assert engine["timeouts"]["connect"] == "5s"
+    assert own["queue"] == {"depth": 1024, "max_wait": "10m"}
+    assert own["deadline"] == "5s"
+    assert own["hedge"] == {"budget": 0.5, "at": "off", "burst": 3}
+    settings = load(tmp_path / "llmrouter.yaml", {}, plugins=some_plugins()).settings
+    assert settings.engine.hedge == HedgeSettings(at="soft_ttft", budget=0.5)
+    assert settings.groups["g"].engine is not None
+    assert settings.groups["g"].engine.queue == QueueSettings(depth=1024, max_wait=600.0)

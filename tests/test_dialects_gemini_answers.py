@@ -351,6 +351,15 @@ def test_reasons_are_written(reason: Any, written: str) -> None:
     assert plain(Text("a"), Finish(reason))["candidates"][0]["finishReason"] == written
 
 
+def test_what_keeps_a_client_waiting_is_no_comment() -> None:
+    """Google's SDK for Python takes every line that is no data for an answer; blank ones it passes over."""
+    writer = GEMINI.writer(request(True))
+    assert writer.alive == b"\n\n"  # type: ignore[attr-defined]
+    own = stream(answer({"text": "a"}))
+    written = b"".join([writer.write(frame, True) for frame in frames(b": a relay's\n\n" + own)])
+    assert written == b"\n\n" + own
+
+
 def plain(*said: Event, wire: Wire = CHAT, **fields: Any) -> Any:
     writer = GEMINI.writer(request(False, **fields))
     for event in said:

@@ -159,6 +159,12 @@ def test_roles_nulls_and_empty_deltas_say_nothing() -> None:
     assert deltas(silent, {}, {"content": ""}, {"tool_calls": []}) == []
 
 
+def test_a_body_is_its_message_even_beside_a_delta() -> None:
+    choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "message": {"content": "x"}}
+    whole = json.dumps({"id": "a", "choices": [choice | {"finish_reason": "stop"}]}).encode()
+    assert events(whole, stream=False)[1:] == [Text("x"), Finish("stop")]
+
+
 @pytest.mark.parametrize(
     ("delta", "event"),
     [

@@ -228,7 +228,9 @@ def test_a_failure_is_told_under_the_same_id() -> None:
     writer = RESPONSES.writer(request())
     written = writer.write(Frame(OTHER, b"", (Begin("x", "m"), Text("Hel"))), False) + writer.fail(TROUBLE)
     found = told(written, "response.failed")
-    last = found[-1]["response"]
+    error, last = found[-2], found[-1]["response"]
+    assert (error["type"], error["code"]) == ("error", "upstream_timeout")
+    assert error["error"]["llmrouter"]["class"] == "stall"
     assert last["id"] == found[0]["response"]["id"]
     assert last["output"][0]["content"][0]["text"] == "Hel"
     assert last["error"]["code"] == "server_error"

@@ -250,6 +250,15 @@ def test_what_another_upstream_goes_on_with_fits_what_was_written() -> None:
     assert found[0]["choices"][0]["delta"]["tool_calls"][0]["index"] == 1
 
 
+def test_the_usage_of_the_one_that_goes_on_is_told_too() -> None:
+    writer = CHAT.writer(asking(True))
+    early = sse(HEAD + ',"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":1}}')
+    assert b"".join(writer.write(frame, True) for frame in read(early)) == early
+    rest: list[Event] = [Text("b"), Finish("stop"), Spent(Usage(input=7, output=8))]
+    found = chunks(b"".join(writer.write(Frame(OTHER, b"", (event,)), False) for event in rest) + writer.end())
+    assert found[-1]["usage"]["total_tokens"] == 15
+
+
 # --- the other shape
 
 

@@ -18,6 +18,7 @@ from llmrouter.config import core_schema, load
 from llmrouter.config.schema import KINDS
 from llmrouter.dialects import hints
 from llmrouter.server import auth
+from llmrouter.simulation import read_trace
 from tests import freshness
 from tests.harness import serving
 from tests.pages import commands, headers
@@ -200,6 +201,10 @@ def test_a_configuration_in_a_document_is_valid(
     block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = yaml.safe_load(block.text)
+    if {"arrivals", "upstreams"} <= {*said}:
+        (tmp_path / "trace.yaml").write_text(block.text, "utf-8")
+        read_trace(tmp_path / "trace.yaml")
+        return
     if not {*said} <= {*core_schema()["properties"]}:
         from llmrouter_provider_openai.profile import complaints
 

@@ -301,10 +301,10 @@ def test_what_is_held_is_skipped_and_the_skip_is_recorded() -> None:
 
 def test_when_all_are_held_the_first_to_recover_is_waited_for() -> None:
     async def main() -> None:
-        up = Upstream([error(429, **{"retry-after": "5"}), Answer(plain())])
+        up = Upstream([error(429, **{"retry-after": "8"}), Answer(plain())])
         house = House({"a/m": up})
         assert (await house.ask()).status == 429
-        await asyncio.sleep(3)
+        await asyncio.sleep(6)
         before = house.engine.clock()
         assert (await house.ask()).status == 200
         assert house.engine.clock() - before == pytest.approx(2.0, abs=0.01)

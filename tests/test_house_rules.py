@@ -21,7 +21,7 @@ from tests.pages.hooks import hooks
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "core" / "llmrouter"
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
-PUBLIC = ("types", "errors", "protocols", "settings", "provider", "dialects", "quota")
+PUBLIC = ("types", "errors", "protocols", "settings", "provider", "dialects", "quota", "routing.spreading")
 """What a plugin may import of `llmrouter`, beside the names of its front door. Its tests: `testing` as well."""
 CONTRACTS = {
     "provider": "ProviderContract",
@@ -35,7 +35,7 @@ CONTRACTS = {
 LINES = 500
 LONGER: Mapping[str, int] = {
     "tests/test_dialects_anthropic_writing.py": 550,
-    "core/llmrouter/types.py": 550,  # the vocabulary stands in one place
+    "core/llmrouter/types.py": 580,  # the vocabulary stands in one place
     "tests/test_dialects_reader.py": 570,
     "tests/test_exchange.py": 700,
     "tests/test_http.py": 520,

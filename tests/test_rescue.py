@@ -64,6 +64,10 @@ def test_what_says_otherwise_is_not_passed_on(one: str, other: str) -> None:
 
 
 CALL: list[Event] = [ToolStart("1", "f"), ToolArgs("1", "{}")]
+TURNS: list[Event] = [
+    ToolStart("1", "f"), ToolStart("2", "g"), ToolArgs("1", '{"x"'), ToolArgs("2", "["), ToolArgs("1", ":1}"),
+    ToolArgs("2", "]"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,17 @@ CALL: list[Event] = [ToolStart("1", "f"), ToolArgs("1", "{}")]
         ),
         ([Text("a")], [Text("a"), Refusal("no")], [Refusal("no")]),
         ([Text("a"), *CALL, Text("b")], [Text("a"), *CALL, Text("bc")], [Text("c")]),
+        ([Text("a"), *CALL, Text("b")], [Text("a"), ToolStart("9", "f"), Text("bc")], [Text("c")]),
+        (
+            [ToolStart("1", "f"), ToolArgs("1", '{"x": [1,2]}'), Text("a")],
+            [ToolStart("9", "f"), ToolArgs("9", '{"x":'), ToolArgs("9", "[1, 2]}"), Text("ab")],
+            [Text("b")],
+        ),
+        (
+            [*TURNS, Text("a")],
+            [ToolStart("8", "f"), ToolArgs("8", '{"x":1}'), ToolStart("9", "g"), ToolArgs("9", "[]"), Text("a")],
+            [],
+        ),
     ],
 )
 def test_calls_are_compared_by_name_and_arguments(
@@ -95,8 +110,9 @@ def test_calls_are_compared_by_name_and_arguments(
     [
         [Text("a"), Finish("stop")],
         [Text("ab"), ToolStart("1", "g")],
-        [Text("ab"), *CALL[:1], ToolArgs("1", '{"x":1}')],
-        [Text("ab"), ToolStart("1", "f"), Text("c")],
+        [Text("ab"), *CALL[:1], ToolArgs("1", '{"x":1}'), Text("c")],
+        [Text("ab"), *CALL[:1], ToolArgs("1", "{"), Text("cd")],
+        [Text("ab"), *CALL, *CALL, Text("cd")],
         [Text("abX")],
         [Refusal("a")],
         [*CALL],
@@ -104,7 +120,27 @@ def test_calls_are_compared_by_name_and_arguments(
 )
 def test_another_answer_is_a_difference(second: list[Event]) -> None:
     with pytest.raises(Broken):
-        passed([Text("ab"), *CALL, Text("c")], second)
+        passed([Text("ab"), *CALL, Text("c")], [*second, Finish("stop")])
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "same"),
+    [
+        ('{"a":1,"b":2}', '{ "b": 2, "a": 1 }', True),
+        ('{"a":"\\u00e9"}', '{"a":"é"}', True),
+        ("", "{}", True),
+        ('{"a":1}', '{"a":true}', False),
+        ('{"a":', '{"a": ', False),
+    ],
+)
+def test_arguments_are_compared_by_what_they_mean(before: str, now: str, same: bool) -> None:
+    first: list[Event] = [ToolStart("1", "f"), ToolArgs("1", before), Text("a")]
+    second: list[Event] = [ToolStart("2", "f"), ToolArgs("2", now), Text("ab")]
+    if same:
+        assert text(passed(first, second)) == "b"
+    else:
+        with pytest.raises(Broken):
+            passed(first, second)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from llmrouter.routing import Order
 from llmrouter.settings import ProviderSettings
 from llmrouter.state import state_dir
 from llmrouter.testing import run
-from llmrouter.types import Account, Endpoint, Failure, Request, RequestRecord
+from llmrouter.types import Account, Endpoint, Failure, Request, RequestRecord, ToolCall
 from tests.house import Answer, Socket, Upstream, plain
 
 ANYTHING = {"type": "object", "additionalProperties": True}
@@ -63,6 +63,14 @@ class Sink:
 class Counter:
     def count(self, text: str, model: str) -> int | None:
         return 7
+
+
+class Repair:
+    def json(self, text: str) -> str | None:
+        return None
+
+    def calls(self, text: str, tools: Sequence[str]) -> Sequence[ToolCall] | None:
+        return None
 
 
 class Kit:
@@ -217,6 +225,7 @@ def test_plugins_are_built_inside_plugins_and_pages_are_mounted(tmp_path: Path) 
             assert isinstance(kit.inner, Order)
             assert [path for path, _ in router.pages] == ["/kit", "/sink"]
             assert router.world.counter is not None
+            assert isinstance(router.world.repair, Repair)
 
     run(main())
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from llmrouter.dialects.common import parse
 from llmrouter.errors import TransportError
 from llmrouter.settings import EngineSettings, StreamSettings, TimeoutSettings
 from llmrouter.testing import run
+from llmrouter.types import Request
 from tests.house import Answer, House, Socket, Upstream, chunk, error, streamed
 
 CUT = TransportError("truncated", "cut")
@@ -100,6 +103,26 @@ def test_verify_asks_the_next_where_the_second_cannot_answer_at_all() -> None:
     run(main())
 
 
+def test_what_was_never_written_is_not_gone_on_with() -> None:
+    """A client of Gemini is told of calls at the end: of the first answer it has heard nothing."""
+
+    async def main() -> None:
+        upstreams = {
+            "a/m": Upstream([Answer([*called("{}"), CUT])]),
+            "b/m": Upstream([Answer([chunk("one "), CUT])]),
+            "c/m": Upstream([Answer(streamed("one ", "two"))]),
+        }
+        one, socket = House(upstreams, settings=engine(on_break="verify")), Socket()
+        fields = parse(b'{"model":"all","stream":true,"contents":[{"role":"user","parts":[{"text":"hi"}]}]}')
+        facts = one.world.dialects["gemini.generate"].facts("chat", fields, {})
+        await one.engine.serve(Request(replace(facts, id="req_1"), fields), one.world, socket)
+        assert one.kinds == ["truncated", "truncated", None]
+        assert [step.role for step in one.record.steps] == ["turn", "turn", "rescue"]  # type: ignore[union-attr]
+        assert socket.body.count(b"one ") == socket.body.count(b"two") == 1
+
+    run(main())
+
+
 # ---- buffer
 
 
@@ -180,6 +203,7 @@ def test_an_unreadable_event_can_be_left_out() -> None:
         socket = await one.ask(stream=True)
         assert one.record.outcome == "complete"
         assert b"[DONE]" in socket.body
+        assert b"oops" not in socket.body
         early = house([b"data: {oops\n\n", *streamed("b")], streamed("ok"), engine(on_malformed="skip"))
         assert (await early.ask(stream=True)).text == "ok"
 

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from llmrouter.errors import TransportError
 from llmrouter.settings import EngineSettings, LimitSettings, ProviderSettings, QueueSettings
 from llmrouter.testing import run
+from llmrouter.types import Attempt
 from tests.house import Answer, House, Socket, Upstream, error, plain
 
 DEFAULT = EngineSettings()
@@ -102,12 +104,9 @@ def test_a_patient_group_waits_until_the_window_ends() -> None:
 
 def test_who_waits_leaves_for_whatever_is_free_first() -> None:
     async def main() -> None:
-        upstreams = {
-            "a/m": Upstream([error(429, **{"retry-after": "4"}), Answer(plain("a"))]),
-            "b/m": Upstream([error(429, **{"retry-after": "2"}), Answer(plain("b"))]),
-        }
-        house = House(upstreams, settings=EngineSettings(wait_max=0.5))
-        assert (await house.ask()).status == 429
+        house = House({"a/m": Upstream([Answer(plain("a"))]), "b/m": Upstream([Answer(plain("b"))])})
+        for id, seconds in (("a/m", 4.0), ("b/m", 2.0)):
+            house.engine.health.hold_until(f"endpoint:{id}", house.engine.clock() + seconds, "cooling")
         socket = await house.ask()
         assert socket.text == "b"
         assert house.record.queued == pytest.approx(2.0, abs=0.5)
@@ -153,6 +152,25 @@ def test_who_leaves_the_queue_leaves_nothing_behind() -> None:
     run(main())
 
 
+def test_who_comes_later_does_not_take_what_others_wait_for() -> None:
+    async def main() -> None:
+        async with limited(*ONE, seconds=2.0) as house:
+            order: list[str] = []
+
+            async def ask(name: str) -> None:
+                await house.ask()
+                order.append(name)
+
+            first = [asyncio.create_task(ask(name)) for name in ("first", "second")]
+            await asyncio.sleep(0.5)
+            house.engine.quota._holdings.clear()  # the limit is free again, and nobody was told
+            late = asyncio.create_task(ask("late"))
+            await asyncio.gather(*first, late)
+            assert order == ["first", "second", "late"]
+
+    run(main())
+
+
 def test_who_has_waited_until_no_time_is_left_for_an_answer_is_told_what_failed() -> None:
     async def main() -> None:
         slow = error(500)
@@ -165,5 +183,43 @@ def test_who_has_waited_until_no_time_is_left_for_an_answer_is_told_what_failed(
         assert socket.status == 502
         assert house.kinds == ["server_error", "server_error", "cooling"]
         assert not house.upstreams["a"].calls
+
+    run(main())
+
+
+@pytest.mark.parametrize("failing", [error(500), error(503), TransportError("connect", "refused")], ids=repr)
+def test_what_failed_is_called_once_more_where_nothing_else_is_left(failing: Answer | Exception) -> None:
+    async def main() -> None:
+        upstreams = {
+            "a/m": Upstream([failing, Answer(plain("a"))]),
+            "b/m": Upstream([failing, failing, Answer(plain("b"))]),
+        }
+        house = House(upstreams)
+        assert (await house.ask()).text == "a"
+        assert [step.role for step in house.record.steps if isinstance(step, Attempt)][-1] == "repeat"
+        assert house.record.queued > 0
+        assert len(house.upstreams["a"].calls) == 2
+
+    run(main())
+
+
+def test_a_limit_met_by_this_request_is_waited_for_like_any_other() -> None:
+    async def main() -> None:
+        upstreams = {
+            "a/m": Upstream([error(429, **{"retry-after": "4"}), Answer(plain("a"))]),
+            "b/m": Upstream([TransportError("connect", "refused")]),
+        }
+        house = House(upstreams, settings=EngineSettings(wait_max=0.0))
+        assert (await house.ask()).text == "a"
+        assert house.record.queued == pytest.approx(4.0, abs=0.5)
+
+    run(main())
+
+
+def test_silence_is_not_asked_again() -> None:
+    async def main() -> None:
+        house = House({"a/m": Upstream([TransportError("timeout_headers", "silent")])})
+        assert (await house.ask()).status == 504
+        assert len(house.upstreams["a"].calls) == 1
 
     run(main())

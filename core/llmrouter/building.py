@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,11 @@ from .errors import PluginError
 from .plugins import Plugins
 from .protocols import Clock, Control, Dialect, Learns, PluginType, Provider, ProviderType, Transport
 from .routing import ASKED, CONFIGURED, Ranking
-from .settings import PluginSettings, ProviderSettings, Settings
+from .settings import EngineSettings, PluginSettings, ProviderSettings, Settings
 from .types import Endpoint
+
+StandIn = Callable[[ProviderSettings], Provider]
+"""A provider that is not what its entry in the configuration says."""
 
 
 @frozen(kw_only=True)
@@ -50,10 +53,14 @@ class Context:
 
 @define(eq=False)
 class Builder:
-    """Builds plugins and keeps their lifespans on a stack that the router closes."""
+    """Builds plugins and keeps their lifespans on a stack that the router closes.
+
+    `stand_in` gives what takes the place of a provider; without it the provider itself is built.
+    """
 
     context: Context
     stack: AsyncExitStack
+    stand_in: StandIn | None = None
 
     async def build(self, type_: PluginType, config: Any, name: str) -> Any:
         """One plugin, entered if it has a lifespan. Raises PluginError that names it."""
@@ -81,7 +88,7 @@ class Builder:
             type_ = self._provider_type(entry)
             endpoints.update((endpoint.id, endpoint) for endpoint in type_.endpoints(entry))
             spoken.update((dialect.name, dialect) for dialect in type_.dialects)
-        ranking = await self._ranking(settings.routing.policy)
+        ranking = await self._ranking(settings.routing.policy, settings.engine)
         return World(
             settings=settings,
             names=Names(endpoints, settings.groups, settings.aliases, settings.routing),
@@ -90,9 +97,7 @@ class Builder:
             dialects=spoken,
             limits=Limits(settings.providers, {key.name: key for key in settings.server.keys}),
             ranking=ranking,
-            group_rankings={
-                name: await self._ranking(group.policy) for name, group in settings.groups.items() if group.policy
-            },
+            group_rankings=await self._group_rankings(settings),
             order_rankings={order: Ranking(name=order, policy=policy) for order, policy in ASKED.items()},
             counter=await self._first("tokens"),
             repair=await self._first("repair"),
@@ -102,6 +107,8 @@ class Builder:
     async def providers(self, settings: Settings) -> Mapping[str, Provider]:
         """The enabled providers of a configuration."""
         enabled = {name: entry for name, entry in settings.providers.items() if entry.enabled}
+        if self.stand_in:
+            return {name: self.stand_in(entry) for name, entry in enabled.items()}
         return {name: await self.build(self._provider_type(entry), entry, name) for name, entry in enabled.items()}
 
     def _provider_type(self, entry: ProviderSettings) -> ProviderType:
@@ -109,9 +116,22 @@ class Builder:
         assert isinstance(type_, ProviderType)
         return type_
 
-    async def _ranking(self, settings: PluginSettings | None) -> Ranking:
+    async def _group_rankings(self, settings: Settings) -> Mapping[str, Ranking]:
+        """Of the groups that say how their members are to be ordered, by a policy or by their profile."""
+        own = {
+            name: (group.policy or settings.routing.policy, group.engine)
+            for name, group in settings.groups.items()
+            if group.policy or group.engine
+        }
+        return {
+            name: await self._ranking(policy, engine or settings.engine) for name, (policy, engine) in own.items()
+        }
+
+    async def _ranking(self, settings: PluginSettings | None, engine: EngineSettings) -> Ranking:
+        """Without a policy the order of the configuration stands; in no hurry, the cheapest first."""
         if settings is None:
-            return Ranking(name="order", policy=CONFIGURED)
+            patient = engine.profile == "batch"
+            return Ranking(name="cost" if patient else "order", policy=ASKED["cost"] if patient else CONFIGURED)
         return Ranking(name=settings.plugin, policy=await self.named("policy", settings))
 
     async def _first(self, kind: str) -> Any:

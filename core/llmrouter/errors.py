@@ -43,6 +43,10 @@ class ConfigError(LLMRouterError):
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
 
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[Sequence[Problem]]]:
+        """So that it can come from another process."""
+        return type(self), (self.problems,)
+
 
 class PluginError(LLMRouterError):
     """A plugin that is missing, broken or there twice. The message names it and says what to do."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import define
 
-from .building import Builder, Context
+from .building import Builder, Context, StandIn
 from .catalogue.joining import Joined
 from .discovery import Discovery, ListFile, Told, told
 from .engine import Engine, World
@@ -75,8 +75,13 @@ class Router:
         seed: int | None = None,
         state: Path | None = None,
         sinks: Sequence[MetricsSink] = (),
+        stand_in: StandIn | None = None,
     ) -> AsyncIterator[Router]:
-        """Build everything, and close everything when the block ends. Raises PluginError."""
+        """Build everything, and close everything when the block ends. Raises PluginError.
+
+        `stand_in` gives what is called instead of each provider of the configuration; then nobody is asked for
+        lists of models, or for what is left.
+        """
         clock = clock or steady_clock()
         async with AsyncExitStack() as stack:
             if transport is None:
@@ -94,12 +99,14 @@ class Router:
                 control=control,
                 plugins=plugins,
             )
-            router = await _assemble(settings, Builder(context, stack), sinks)
+            router = await _assemble(settings, Builder(context, stack, stand_in), sinks)
             control.router = router
             stack.push_async_callback(router.engine.quota.aclose)
-            discovery = router.discovery(context)
-            await discovery.look()
-            works = {"quota": router.engine.quota.run(), "models": discovery.run(), "probes": router.probes.run()}
+            works = {"quota": router.engine.quota.run()}
+            if stand_in is None:
+                discovery = router.discovery(context)
+                await discovery.look()
+                works |= {"models": discovery.run(), "probes": router.probes.run()}
             for name, work in works.items():
                 await stack.enter_async_context(_beside(work, f"llmrouter {name}"))
             yield router

@@ -296,7 +296,7 @@ class Failure(Value, frozen=True, kw_only=True):
     code: str = ""  # the upstream's own name for it
     param: str | None = None  # the field at fault, where the upstream names one
     then: Literal["next", "larger_window", "stop"] | None = None  # an operator's word; None: as the class says
-    hold: float | None = None  # seconds, an operator's word too
+    hold: float | None = None  # the same, seconds
     by: str = ""  # who said so: "rule 2" of the configuration, "provider", "status", "transport", "answer", …
 
 
@@ -408,8 +408,7 @@ class Call(Value, frozen=True, kw_only=True):
 
 
 Role = Literal["turn", "repeat", "hedge", "probe", "rescue"]
-"""Why a call was made: its turn had come, once more, against a silence, to see whether it is well again, or to
-go on where another broke off."""
+"""Why a call was made: its turn came, once more, against a silence, is it well again, to go on for another."""
 
 
 class Attempt(Value, frozen=True, kw_only=True):

@@ -136,7 +136,7 @@ def page(plugins: Plugins) -> str:
     walk = Walk(core["$defs"])
     top = list(core["properties"])
     sections = sorted(walk.sections(core), key=lambda one: top.index(_first(one.path)) if one.path else -1)
-    parts = [HEAD, *(_section(one, walk) for one in sections)]
+    parts = [HEAD, *(section(one, walk) for one in sections)]
     parts.append("## Keys of plugins\n\nBeside those above, an entry has the keys of the plugin that it names.\n")
     for kind in KINDS:
         for name in plugins.names(kind):
@@ -151,7 +151,7 @@ def _first(path: str) -> str:
     return path.split(".")[0].removesuffix("[]")
 
 
-def _section(section: Section, walk: Walk) -> str:
+def section(section: Section, walk: Walk) -> str:
     title = f"`{section.path}`" if section.path else "The file"
     return f"## {title}\n\n{section.about}\n\n{_rows(section, walk)}"
 

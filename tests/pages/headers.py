@@ -43,7 +43,10 @@ ANSWERS: Mapping[str, str] = {
     "x-llmrouter-account": "The account.",
     "x-llmrouter-attempts": "Upstream calls that were made for this request.",
     "x-llmrouter-reason": "Why it was chosen: a code, and its short phrase.",
-    "x-llmrouter-cache": "`hit`, `miss`, or `bypass` where the cache was not asked.",
+    "x-llmrouter-cache": "`hit`, `miss`, `bypass` where the cache was not asked, or `shared` where the same "
+    "request was under way and this is its answer, too.",
+    "x-llmrouter-queued-ms": "Milliseconds that the request waited for a limit to pass.",
+    "x-llmrouter-flaw": "What is wrong with the answer, where no upstream gave a better one.",
     "x-llmrouter-cost": "USD. Not on streams, whose cost is known at their end only: see `x-llmrouter-trace`.",
     "x-llmrouter-dropped": "Hints of the request that the upstream's dialect could not say.",
     "server-timing": "`upstream;dur=`: milliseconds to the first output of the upstream.",

@@ -112,7 +112,8 @@ def text_of(body: bytes, stream: bool) -> str:
     for part in _parts(body, stream):
         for choice in part.get("choices") or ():
             if (choice.get("index") or 0) == 0:
-                content = _content((choice.get("delta") or choice.get("message") or {}).get("content"))
+                told = "delta" if stream and choice.get("delta") else "message"
+                content = _content((choice.get(told) or {}).get("content"))
                 said.append(content or choice.get("text") or "")  # one vendor says it twice
     return "".join(said)
 

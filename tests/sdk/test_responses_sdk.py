@@ -267,13 +267,18 @@ def test_errors_arrive_as_the_exceptions_of_their_kind(
 
 
 @pytest.mark.parametrize("fault", ["error_event_late", "eof_late", "reset_late"])
-def test_a_broken_stream_ends_in_a_failure_under_the_same_id(
+def test_a_broken_stream_is_raised_and_ends_in_a_failure_under_the_same_id(
     client: openai.OpenAI, upstream: Upstream, model: str, fault: str
 ) -> None:
     own = model == "own/m"
     upstream.script = named(fault, Responses()).script if own else named(fault).script
-    events = checked(client.responses.create(model=model, input=HELLO, stream=True))
-    assert events[-1].type == "response.failed"
+    with pytest.raises(openai.APIError) as caught:
+        list(client.responses.create(model=model, input=HELLO, stream=True))
+    assert caught.value.body["llmrouter"]["class"] in ("server_error", "truncated", "connect")  # type: ignore[index]
+    with client.responses.with_streaming_response.create(model=model, input=HELLO, stream=True) as raw:
+        told = [json.loads(line[6:]) for line in raw.iter_lines() if line.startswith("data: ")]
+    events = checked([_events.validate_python(one) for one in told])
+    assert [event.type for event in events[-2:]] == ["error", "response.failed"]
     assert events[-1].response.id == events[0].response.id
     assert events[-1].response.error.code == "server_error"
     said = "".join(event.delta for event in events if event.type == "response.output_text.delta")

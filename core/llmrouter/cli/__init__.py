@@ -27,7 +27,11 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "plugins": "See what is installed, and whether it works.",
         "version": "Print the version.",
     },
-    "Measure": {"catalogue": "What is known of models, made fresh."},
+    "Measure": {
+        "chaos": "What becomes of requests when everything goes wrong.",
+        "simulate": "Days of traffic and outages, played in seconds.",
+        "catalogue": "What is known of models, made fresh.",
+    },
 }
 EXAMPLE = """llmrouter serve --config llmrouter.yaml
 

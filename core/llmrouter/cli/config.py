@@ -64,17 +64,20 @@ def check(path: Path | None, strict: bool, as_json: bool) -> None:
 @command.command("show")
 @_file
 @_json
-def show(path: Path | None, as_json: bool) -> None:
-    """Print the configuration as it takes effect: defaults filled in, secrets as “…”."""
-    from llmrouter.config import dump, effective, look
+@click.option(
+    "--effective", is_flag=True, default=True, help="With every default and what `engine.profile` means: always so."
+)
+def show(path: Path | None, as_json: bool, effective: bool) -> None:
+    """Print the configuration as it takes effect: profile and defaults filled in, secrets as “…”."""
+    from llmrouter import config
 
-    reading = look(path, os.environ, builtins=_builtins(), require_variables=False)
+    reading = config.look(path, os.environ, builtins=_builtins(), require_variables=False)
     click.echo(f"from {reading.document.file}", err=True)
-    document = effective(reading)
+    document = config.effective(reading)
     if as_json:
         _print_json(document)
     else:
-        click.echo(dump(document), nl=False)
+        click.echo(config.dump(document), nl=False)
 
 
 @command.command("schema")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from llmrouter.errors import Problem
 from llmrouter.plugins import Plugins
@@ -15,6 +15,7 @@ from llmrouter.settings import PluginSettings, Settings
 from .check import check
 from .document import Document, read
 from .entries import Types, named
+from .profiles import merged
 from .references import check_references, items, mapping
 from .report import Report
 from .schema import compose, core_schema
@@ -56,8 +57,9 @@ def load(
     builtins: Builtins = (),
     require_plugins: bool = False,
     require_variables: bool = True,
+    over: Mapping[str, Any] | None = None,
 ) -> Loaded:
-    """The configuration of a file, or of the environment when there is none.
+    """The configuration of a file, or of the environment when there is none. `over` wins over what it says.
 
     Raises ConfigError with every problem there is, PluginError when a plugin cannot be loaded. What is
     not required and is missing is a warning: enough to check a configuration away from where it runs.
@@ -69,6 +71,7 @@ def load(
         builtins=builtins,
         require_plugins=require_plugins,
         require_variables=require_variables,
+        over=over,
     )
     settings = _settings(reading)
     if settings is not None:
@@ -86,6 +89,7 @@ def look(
     builtins: Builtins = (),
     require_plugins: bool = False,
     require_variables: bool = True,
+    over: Mapping[str, Any] | None = None,
 ) -> Reading:
     """The configuration, checked. Raises as `load` does."""
     file = find(path, environ)
@@ -94,6 +98,8 @@ def look(
     written = read(file) if file else None
     plugins = with_builtins(discover(written, environ) if plugins is None else plugins, builtins)
     document = written or derive(plugins, environ)
+    if over:
+        document = evolve(document, value=merged(mapping(document.value), over))
     report = Report(document)
     for note in notes:
         report.add(note)

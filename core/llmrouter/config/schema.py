@@ -24,13 +24,18 @@ _ROOT = "#/$defs/"
 
 
 def core_schema() -> dict[str, Any]:
-    """The core's own schema: beside the package in a wheel, beside `core/` in a checkout."""
+    """The core's own schema of a configuration."""
+    return schema_file("config.schema.json")
+
+
+def schema_file(name: str) -> dict[str, Any]:
+    """One of the core's schemas: beside the package in a wheel, beside `core/` in a checkout."""
     package = Path(__file__).parents[1]
     for folder in (package / "schemas", package.parents[1] / "schemas"):
-        if (path := folder / "config.schema.json").is_file():
+        if (path := folder / name).is_file():
             schema: dict[str, Any] = json.loads(path.read_text("utf-8"))
             return schema
-    raise PluginError("config.schema.json is missing: install llmrouter again")
+    raise PluginError(f"{name} is missing: install llmrouter again")
 
 
 def compose(core: Schema, types: Iterable[tuple[str, PluginType]]) -> dict[str, Any]:

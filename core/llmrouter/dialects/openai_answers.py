@@ -120,6 +120,8 @@ class AnswerMeaning:
         answer = _answer(data)
         if answer is None or answer.error or not answer.choices:
             return unreadable(data)
+        for choice in answer.choices:
+            choice.delta = choice.delta if choice.message is None else None  # one vendor adds an empty one
         events = self._events(answer, data)
         if self._finished or any(isinstance(event, Fault) for event in events):
             return events

@@ -62,6 +62,7 @@ class StreamWriter:
         if verbatim and frame.wire.stream:
             return self._own(frame)
         self._source = frame.wire.dialect
+        self._told = self._told and not any(type(event) is Spent for event in frame.events)
         return b"".join([self._encoded(event) for event in frame.events])
 
     def fail(self, trouble: Trouble) -> bytes:

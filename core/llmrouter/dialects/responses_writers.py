@@ -90,9 +90,15 @@ class StreamWriter(_Answer):
         return self._open() + self._lifecycle(get(final, "status"), final)
 
     def fail(self, trouble: Trouble) -> bytes:
+        """As the API does: an error, which its SDKs raise, and the failure, which to them is an event like any."""
         if self._own:
             self._resume()
-        return self._open() + self._lifecycle("failed", self._response("failed", error_of(trouble)))
+        told = envelope(trouble)["error"]
+        said = {name: told[name] for name in ("code", "message", "param")}
+        failed = self._response("failed", error_of(trouble))
+        return (
+            self._open() + self._event({"type": "error", **said, "error": told}) + self._lifecycle("failed", failed)
+        )
 
     def _pass(self, frame: Frame) -> bytes:
         """The upstream's bytes, but for what the router keeps in its place."""

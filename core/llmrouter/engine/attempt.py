@@ -31,7 +31,7 @@ TRUNCATED = Failure(
 )
 Judge = Callable[[int, Mapping[str, str], bytes], Verdict]
 Mend = Callable[[Sequence[Frame], bool], "tuple[Sequence[Frame], str] | None"]
-"""Frames that were held back whole, and whether they are flawed → the answer as it was meant, and what was mended."""
+"""Frames of a whole answer, and whether they are flawed → the answer as it was meant, and what was mended."""
 
 
 class Broken(Exception):

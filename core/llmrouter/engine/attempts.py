@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from llmrouter.catalogue.names import Expansion
-from llmrouter.protocols import Reservation
-from llmrouter.routing.reasons import CLOSED
 from llmrouter.settings import EngineSettings
-from llmrouter.types import Decision, Exhausted, Failure, Hold, Request, Role, Skip, Step
+from llmrouter.types import Decision, Failure, Request, Role, Skip, Step
 
+from .admission import Admission, Taken
 from .attempt import Attempt
 from .calls import Calls
 from .racing import race
-from .table import TABLE
-from .ticket import Ticket
-from .turns import Turn, Turns
+from .table import TABLE, Rule
+from .turns import Turn
 from .world import World
 
 if TYPE_CHECKING:
@@ -30,8 +27,10 @@ UNSUPPORTED = frozenset({"unsupported_parameter", "unsupported_value"})
 """Refusals that are this upstream's own: another one may know the parameter."""
 CROWDED = 2
 """So many refusals of an overloaded provider in a row, and the next call waits a little."""
-
-Taken = tuple[Turn, Reservation, Ticket]
+ONCE_MORE = 0.5
+"""Seconds, at least, before a turn that failed is called again because nothing else is left."""
+MOST_CALLS = 2
+"""Of one turn in a request."""
 
 
 class Attempts:
@@ -41,35 +40,26 @@ class Attempts:
     """
 
     dropped: tuple[str, ...] = ()
-    refused: Exhausted | None = None  # the client's own limit, where that stood in the way
     made = 0  # calls so far; skips are none
     rescuing = False  # from here on answers are to go on where another broke off
-    queued = 0.0  # seconds spent waiting for a limit to pass
-    queue: Literal["", "full", "timeout"] = ""  # why waiting for one came to nothing
-    _turns: Turns
-    _stopped = _resorted = _excused = _hedged = False
+    _stopped = _excused = _hedged = False
     _crowded = ("", 0)  # a provider, and how often in a row it was overloaded
-    _estimated = 0.0  # USD, of all calls so far
 
     def __init__(
         self, engine: Engine, request: Request, world: World, expansion: Expansion, seconds: float
     ) -> None:
         self.engine, self.request, self.world = engine, request, world
         self.settings: EngineSettings = expansion.engine or world.settings.engine
-        self.group = expansion.group
         self._time = asyncio.get_running_loop().time
         self.deadline = self._time() + seconds
-        self.budget = engine.budgets.of(self.group, self.settings)
+        self.budget = engine.budgets.of(expansion.group, self.settings)
         self.calls = Calls(engine, request, world, self.settings, self.deadline)
-        self.steps: list[Attempt | Skip] = []
-        self._held: list[tuple[Turn, Hold]] = []
-        self._skipped: list[Turn] = []
-        self._repeated: set[tuple[str, str]] = set()
+        self.admission = Admission(engine, request, world, expansion.group, self.settings, self.calls.asks)
+        self.steps: list[Attempt | Skip] = self.admission.steps
+        self._calls: dict[tuple[str, str], int] = {}  # of each turn
 
     def plan(self, decision: Decision) -> None:
-        # Nothing here may lead back to this object: only the garbage collector would find it then.
-        accounts = partial(self.engine.accounts, request=self.request, world=self.world)
-        self._turns = Turns(decision.plan, self.world.endpoint, accounts, self.engine.health.hold)
+        self.admission.plan(decision, self.deadline)
         self.budget.retries.deposit()
         if self.settings.hedge.at != "off":
             self.budget.hedges.deposit()
@@ -93,7 +83,7 @@ class Attempts:
         turn = attempt.turn
         wait = self._repeat_after(turn, failure)
         if wait is not None:
-            self._turns.put_back(turn)
+            self.admission.turns.put_back(turn)
         else:
             self.budget.retries.withdraw(0.5)
             wait = self._crowd(turn, failure)
@@ -124,87 +114,13 @@ class Attempts:
     # ---- which turn -----------------------------------------------------------------------------
 
     async def _next(self, avoid: str = "") -> Taken | None:
-        """The next turn that health and quota admit; each that they do not is a recorded skip."""
-        if not self._may_go_on():
-            return None
-        return await self._first_admitted(avoid) or (None if avoid else await self._last_resort())
-
-    async def _first_admitted(self, avoid: str = "") -> Taken | None:
-        while turn := self._turns.take(avoid):
-            taken = await self._admitted(turn)
-            if not isinstance(taken, Hold):
-                return taken
-            self._skip(turn, taken)
-        return None
-
-    async def _admitted(self, turn: Turn) -> Taken | Hold:
-        """What a turn needs to be called, or what stands in its way."""
-        health = self.engine.health
-        if hold := health.hold(turn.endpoint, turn.account):
-            return hold
-        if self.made and self.left() < health.usual(turn.endpoint):
-            return Hold(self.engine.clock(), "time", "request")
-        taken = await self.engine.quota.reserve(self.calls.asks(turn))
-        if isinstance(taken, Exhausted):
-            if taken.bucket.scope.startswith("client:"):
-                self.refused = taken
-            return Hold(taken.retry_at, "limit", taken.bucket.scope)
-        claimed = health.claim(turn.endpoint, turn.account)  # no await from here on until it is in the list
-        if isinstance(claimed, Hold):
-            taken.close({})
-            return claimed
-        return turn, taken, claimed
+        return await self.admission.next(self.made, avoid) if self._may_go_on() else None
 
     def _may_go_on(self) -> bool:
         if not self.made:
             return True
         most = self.settings.attempts if self.settings.fallback else 1
         return not self._stopped and self.made < most and self.left() >= LEAST_TIME
-
-    async def _last_resort(self) -> Taken | None:
-        """All that is left is held: wait for the first to end if that is soon, else try the least held once."""
-        if not self._held or self._resorted:
-            return None
-        self._resorted = True
-        if taken := await self._wait_for_limits():
-            return taken
-        if not self._held:  # while it waited, its time became too short for any of them
-            return None
-        turn, hold = min(self._held, key=lambda held: held[1].until)
-        if hold.reason in CLOSED:
-            return None
-        reserved = await self.engine.quota.reserve(self.calls.asks(turn))
-        if isinstance(reserved, Exhausted):
-            return None
-        return turn, reserved, self.engine.health.begin(turn.endpoint, turn.account)
-
-    async def _wait_for_limits(self) -> Taken | None:
-        """Wait in the group's queue, and look again whenever that makes sense."""
-        facts, clock = self.request.facts, self.engine.clock
-        queue = self.engine.queues.of(self.group, self.settings.queue)
-        place = queue.join(facts.client, facts.hints.get("priority", "normal"))
-        if place is None:
-            self.queue = "full"
-            return None
-        with place:
-            while await place.turn(min(hold.until for _, hold in self._held), clock() + self.left()):
-                held, self._held = self._held, []
-                self._turns.again([turn for turn, _ in held])
-                if (taken := await self._first_admitted()) or not self._held:
-                    self.queued += place.waited
-                    return taken
-        self.queued += place.waited
-        self.queue = "timeout" if clock() >= place.until else ""
-        return None
-
-    def _skip(self, turn: Turn, hold: Hold) -> None:
-        """Recorded once, however often it is looked at again."""
-        if hold.scope != "request":
-            self._held.append((turn, hold))
-        if turn not in self._skipped:
-            self._skipped.append(turn)
-            skip = Skip(endpoint=turn.endpoint.id, account=turn.account.id, reason=hold.reason, until=hold.until)
-            self.steps.append(skip)
 
     # ---- calling it -----------------------------------------------------------------------------
 
@@ -213,8 +129,9 @@ class Attempts:
         turn, reservation, ticket = taken
         if ticket.probing:
             role = "probe"
-        elif (turn.endpoint.id, turn.account.id) in self._repeated:
+        elif _key(turn) in self._calls:
             role = "repeat"
+        self._calls[_key(turn)] = self._calls.get(_key(turn), 0) + 1
         attempt = self.calls.make(turn, reservation, ticket, role, self.left())
         self.steps.append(attempt)
         self.made += 1
@@ -253,29 +170,29 @@ class Attempts:
 
     def _end(self, attempt: Attempt, failure: Failure) -> None:
         attempt.finish(failure)
-        self._turns.bar(attempt.turn, failure)
-        then = failure.then or TABLE[failure.kind].then
+        turn, rule = attempt.turn, TABLE[failure.kind]
+        self.admission.turns.bar(turn, failure)
+        then = failure.then or rule.then
         if failure.kind == "content_filter" and self.settings.on_content_filter == "failover":
             then = "next"
         if then == "stop" and not self._excuse(failure):
             self._stopped = True
         elif then == "larger_window":
-            self._turns.need_larger(attempt.turn.candidate)
+            self.admission.turns.need_larger(turn.candidate)
+        elif _passes(rule) and not failure.then and self._calls[_key(turn)] < MOST_CALLS:
+            self.admission.again(turn, ONCE_MORE * self.engine.random.uniform(1.0, 2.0))
 
     # ---- once more ------------------------------------------------------------------------------
 
     def _repeat_after(self, turn: Turn, failure: Failure) -> float | None:
         """Seconds to wait before the same turn is called again; None if the next one comes first."""
-        rule, key = TABLE[failure.kind], (turn.endpoint.id, turn.account.id)
-        if key in self._repeated or failure.then or self._turns.peer(turn.candidate.tier):
+        rule = TABLE[failure.kind]
+        if self._calls[_key(turn)] >= MOST_CALLS or failure.then or self.admission.turns.peer(turn.candidate.tier):
             return None
         wait = self._hinted_wait(failure) if failure.kind == "rate_limited" else None
         if wait is None and rule.repeats and rule.backoff:
             wait = self.engine.random.uniform(*rule.backoff)
-        if wait is None or not self.budget.retries.withdraw(1.0):
-            return None
-        self._repeated.add(key)
-        return wait
+        return wait if wait is not None and self.budget.retries.withdraw(1.0) else None
 
     def _hinted_wait(self, failure: Failure) -> float | None:
         """The upstream's own hint, with some jitter, where it is short enough to be waited for."""
@@ -299,3 +216,12 @@ class Attempts:
         """The first refusal of a parameter is this upstream's own; a second one is the client's mistake."""
         excused, self._excused = self._excused, True
         return failure.code in UNSUPPORTED and not excused
+
+
+def _key(turn: Turn) -> tuple[str, str]:
+    return turn.endpoint.id, turn.account.id
+
+
+def _passes(rule: Rule) -> bool:
+    """Whether what failed once may go well the next time. Silence is not asked again: it costs its whole limit."""
+    return rule.repeats > 0 or rule.hold == "cooling"

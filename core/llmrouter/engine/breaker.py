@@ -12,7 +12,7 @@ from attrs import define, field
 from llmrouter.settings import BreakerSettings
 from llmrouter.types import Kind
 
-from .table import QUICK
+from .table import MOST_DOUBLINGS, QUICK
 
 BUCKETS = 10
 FLAT_OPENINGS = 8
@@ -158,7 +158,7 @@ class Breaker:
         if self.closed_at is not None and now - self.closed_at > FORGET:
             self.openings = 0
         self.openings += 1
-        doubled = 2.0 ** max(0, self.openings - FLAT_OPENINGS)
+        doubled = 2.0 ** min(max(0, self.openings - FLAT_OPENINGS), MOST_DOUBLINGS)
         seconds = min(self.settings.open_for * doubled, self.settings.max_open)
         self.open_until = now + seconds * self.random.uniform(1 - JITTER, 1.0)
         self._successes = self._quick = 0

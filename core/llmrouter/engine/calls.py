@@ -34,8 +34,8 @@ TOKENS_PER_SECOND = 20.0
 MOST_OUTPUT = 4096
 """Tokens that a plain answer may have where the request does not say."""
 
-FORMATS = frozenset({"response_format", "text", "generationConfig", "output_config", "output_format", "format"})
-"""Fields in which a request may say that the answer is to be JSON, in any dialect."""
+JSON = frozenset({"json_schema", "json_object"})
+"""Needs of a request whose answer is to be JSON."""
 
 
 class Calls:
@@ -49,7 +49,7 @@ class Calls:
         facts = request.facts
         self._reads = facts.op == "chat" and settings.check_answers
         self._whole = facts.wire.stream and settings.stream.on_break == "buffer"
-        self._may_be_json = not FORMATS.isdisjoint(request.fields)
+        self._may_be_json = not JSON.isdisjoint(facts.needs)
         self._expected = partial(expected_of, world.dialects[facts.wire.dialect], facts.op, request.fields)
 
     def make(self, turn: Turn, reservation: Reservation, charge: Charge, role: Role, left: float) -> Attempt:

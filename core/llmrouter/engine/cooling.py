@@ -61,9 +61,7 @@ class Coolings:
         is_new = cooling is None or now >= cooling.until
         if cooling is None:
             cooling = self._held[name] = Cooling(0.0, "")
-        elif (
-            began >= cooling.until
-        ):  # what was under way before belongs to the hold that was, however late it comes
+        elif began >= cooling.until:  # what was under way before belongs to the hold that was
             cooling.streak += 1
         seconds = rule.hold_for(failure, now, cooling.streak, self.random)
         if now + seconds > cooling.until:
@@ -83,6 +81,7 @@ class Coolings:
     def forget(self, wanted: Container[str]) -> None:
         """Drop all but these."""
         self._held = {name: one for name, one in self._held.items() if name in wanted}
+        self._faults.clear()
 
     def _count(self, name: str, now: float) -> int:
         faults = self._faults.setdefault(name, deque())

@@ -93,6 +93,7 @@ class Exchange:
                 return await self._complete(attempt)
             if not self.committed:
                 self.writer = self.dialect.writer(self.request)
+                self._said = self._said and Said()
             elif not self._go_on():
                 break
         return await self._fail(self.decision)
@@ -190,17 +191,17 @@ class Exchange:
                 self._said.take(frame.events)
             data += write(frame, frame.wire == wire)
         if data:
-            await self._begin(attempt)
-            self.committed = True
-            await self.client.write(data)
+            await self._write(data, attempt)
 
-    async def _begin(self, attempt: Attempt | None) -> None:
-        """Status and headers, before whatever is written first; and the silence is over."""
-        if self._keep_alive:
-            await self._keep_alive.wrote()
+    async def _write(self, data: bytes, attempt: Attempt | None) -> None:
+        """Output, after status and headers; and the silence is over."""
+        if self._keep_alive and (comment := self._keep_alive.writes()):
+            await comment
         if not self.opened:
             self.opened, self.status = True, 200
             await self.client.start(200, headers.answer(self, attempt))
+        self.committed = True
+        await self.client.write(data)
 
     async def _say_alive(self) -> None:
         if not self.opened:
@@ -233,23 +234,21 @@ class Exchange:
             await self._keep(keep)
         asked_trace = self.facts.wire.stream and "trace" in self.facts.hints
         if data := (headers.trace(self) if asked_trace else b"") + self.writer.end():
-            await self._begin(attempt)
-            self.committed = True
-            await self.client.write(data)
+            await self._write(data, attempt)
         self.outcome = "complete"
         if attempt:
             self.engine.sessions.put(self.facts, attempt.turn.endpoint.id)
 
     async def _fail(self, decision: Decision) -> None:
-        if self._keep_alive:
-            await self._keep_alive.wrote()  # what is being said to the client decides how it is told
+        if self._keep_alive and (comment := self._keep_alive.writes()):
+            await comment  # what is being said to the client decides how it is told
         lines = self.attempts.lines()
         if self.attempts.left() <= 0:
             why = trouble.timed_out(self.facts.id, lines, self.seconds)
-        elif self.attempts.refused and not self.attempts.made:
-            why = trouble.exhausted(self.facts.id, self.attempts.refused, self.engine.clock())
-        elif self.attempts.queue and not self.attempts.made:
-            full, waited = self.attempts.queue == "full", self.attempts.queued
+        elif self.attempts.admission.refused and not self.attempts.made:
+            why = trouble.exhausted(self.facts.id, self.attempts.admission.refused, self.engine.clock())
+        elif self.attempts.admission.queue and not self.attempts.made:
+            full, waited = self.attempts.admission.queue == "full", self.attempts.admission.queued
             why = trouble.waited(self.facts.id, lines, full=full, seconds=waited, now=self.engine.clock())
         else:
             why = trouble.explain(self.facts.id, lines, decision, self.engine.clock(), self._broken)
@@ -261,8 +260,7 @@ class Exchange:
                 return await self._estimate()
             return await self._refuse(why)
         self.outcome = "broken"
-        await self._begin(None)
-        return await self.client.write(self.writer.fail(why))
+        return await self._write(self.writer.fail(why), None)
 
     async def _estimate(self) -> None:
         """Tokens are counted here where no upstream does it."""
@@ -312,7 +310,7 @@ class Exchange:
             dropped=self.attempts.dropped,
             first_output=served.first_output if served else None,
             ended=self.engine.clock(),
-            queued=self.attempts.queued,
+            queued=self.attempts.admission.queued,
             shared=self.shared,
         )
 

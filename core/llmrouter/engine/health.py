@@ -148,7 +148,7 @@ class Health:
         if own and own.open_until is not None:
             self._troubled.add(own.scope)
         if wrong := failure or flaw:
-            name = charged(endpoint, account, "provider" if wrong.by == "plugin" else wrong.scope)
+            name = _charged(endpoint, account, wrong)
             if name and self._coolings.failure(name, wrong, ticket.began, now):
                 self._troubled.add(name)
 
@@ -199,3 +199,10 @@ class Health:
         self._seen = defaultdict(Seen, {id: seen for id, seen in self._seen.items() if seen.load})
         self._circuits.forget(self._troubled)
         self._coolings.forget(self._troubled)
+
+
+def _charged(endpoint: Endpoint, account: Account, failure: Failure) -> str:
+    """A plugin's mistake is held against all that it serves, one of ours against nobody."""
+    if failure.kind == "internal":
+        return charged(endpoint, account, "provider" if failure.by == "plugin" else "request")
+    return charged(endpoint, account, failure.scope)

@@ -74,6 +74,7 @@ class Inspection:
         self._expect, self._json = expected, json
         self._known: Expected | None = None
         self._text, self._thought = Strand(), Strand()
+        self.hears = self._text.add  # the short way for a text
         self._calls: dict[str, tuple[ToolStart, list[str]]] = {}  # by id, with fragments of the arguments
         self._spoke = False  # something else than text: a refusal, a result
         self._wrong = ""
@@ -138,11 +139,11 @@ class Inspection:
         return self._known
 
     def _wrong_text(self) -> str:
-        if all(map(str.isspace, self._text.pieces)):  # "" is no space: it stands for output that has no words
-            return "" if self.expected.may_be_empty else EMPTY
-        if not self._json or not self.expected.json:
-            return ""
-        return _wrong_json(self.text, self.expected.schema)
+        text = self.text
+        if not text or text.isspace():
+            wordless = "" in self._text.pieces  # output that an event has no words for, such as a picture
+            return "" if wordless or self.expected.may_be_empty else EMPTY
+        return _wrong_json(text, self.expected.schema) if self._json and self.expected.json else ""
 
 
 def expected_of(dialect: Dialect, op: Op, fields: Fields) -> Expected:

@@ -20,12 +20,10 @@ class KeepAlive:
         self._timer = self._loop.call_later(every, self._wake)
         self._saying: asyncio.Task[None] | None = None
 
-    async def wrote(self) -> None:
-        """Something is about to be written: what is being said comes before it."""
+    def writes(self) -> asyncio.Task[None] | None:
+        """Something is about to be written: what comes before it, if a comment is just being said."""
         self._wrote_at = self._loop.time()
-        if self._saying:
-            await self._saying
-            self._saying = None
+        return self._saying if self._saying and not self._saying.done() else None
 
     def end(self) -> None:
         self._timer.cancel()

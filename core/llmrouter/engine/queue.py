@@ -41,6 +41,11 @@ class Queues:
         found.settings = settings
         return found
 
+    def waiting(self, group: str) -> int:
+        """How many wait in a group."""
+        queue = self._queues.get(group)
+        return len(queue) if queue else 0
+
     def released(self) -> None:
         """Something ended: the limits of an account are those of every group that it serves."""
         if len(self._queues):

@@ -71,6 +71,7 @@ class Quota:
         self._sightings: list[Sighting] = []
         self._store_lock = asyncio.Lock()
         self._telling: asyncio.Task[None] | None = None
+        self._stirred = asyncio.Event()  # there may be something to tell, or to ask
         self._trouble = ""
         self._rests_until = self._reported = self._looked = self._swept = clock()
 
@@ -91,6 +92,7 @@ class Quota:
         """0…1: what is left of the tightest, from what this worker knows."""
         if not buckets:
             return 1.0
+        self._stirred.set()
         now, holdings, least = self._clock(), self._holdings, 1.0
         for bucket in buckets:
             share = holdings[bucket].share(now)
@@ -107,6 +109,7 @@ class Quota:
                 holding.sight(sighting, now)
             if found:
                 self._sightings.append(sighting)
+                self._stirred.set()
 
     def _take(self, asks: Sequence[Ask]) -> Reservation | None:
         now, found = self._clock(), [self._holdings[ask.bucket] for ask in asks]
@@ -115,6 +118,7 @@ class Quota:
                 return None
         for holding, ask in zip(found, asks, strict=True):
             holding.take(ask.amount)
+        self._stirred.set()
         return Taken(self, asks, now)
 
     def _refused(self, asks: Sequence[Ask]) -> Exhausted | None:
@@ -131,6 +135,7 @@ class Quota:
             unit = ask.bucket.unit
             used = ask.amount if spent is None else spent.get(unit, 0.0)
             self._holdings[ask.bucket].close(ask.amount, 0.0 if unit == "concurrent" else used, since, now)
+        self._stirred.set()
 
     # ---- asking the store -----------------------------------------------------------------------
 
@@ -179,6 +184,7 @@ class Quota:
         if not self._trouble:
             log.warning("the quota store failed (fail: %s): %s", self._fail, trouble)
         self._trouble, self._rests_until = trouble, self._clock() + REST
+        self._stirred.set()
 
     def _answered(self) -> None:
         if self._trouble:
@@ -188,10 +194,25 @@ class Quota:
     # ---- telling the store ----------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Report what was spent, until cancelled; also finds out when a store that failed is back."""
+        """Report what was spent, until cancelled; also finds out when a store that failed is back.
+
+        Sleeps while nothing happens: an idle router does not wake, and a simulated one jumps to what comes next.
+        """
         while True:
+            if self._is_quiet():
+                self._stirred.clear()
+                await self._stirred.wait()
             await asyncio.sleep(PERIOD)
             await self._report()
+
+    def _is_quiet(self) -> bool:
+        """Nothing is to be told, asked or kept alive."""
+        if self._trouble or self._sightings:
+            return False
+        return not any(
+            held.seen or abs(held.pending) > CLOSE or (held.out > 0 and bucket.unit == "concurrent")
+            for bucket, held in self._holdings.items()
+        )
 
     async def aclose(self) -> None:
         """Report what is left and give all slices back; in bounded time."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from llmrouter.protocols import Clock
 from llmrouter.types import (
@@ -15,21 +14,17 @@ from llmrouter.types import (
     Finish,
     Frame,
     Spent,
+    Text,
     Thought,
     ToolArgs,
     ToolStart,
     Usage,
 )
 
+from .inspection import LOOP, Inspection
+
 LIVELY = (Thought, ToolArgs)
 """Output between which a model may be silent for longer."""
-
-
-class Inspects(Protocol):
-    """Reads along and says what is wrong with an answer; "" while nothing is."""
-
-    def see(self, event: Event) -> str: ...
-    def end(self, reason: str) -> str: ...
 
 
 class Reading:
@@ -49,6 +44,7 @@ class Reading:
     flaw: Failure | None = None
     characters = 0  # of output; counted only where somebody asks for a rate
     _called = False
+    _hears: Callable[[str], bool] | None = None  # takes text that is like the one before
 
     def __init__(
         self,
@@ -58,7 +54,7 @@ class Reading:
         calls: bool = False,
         skips: bool = False,
         counts: bool = False,
-        inspection: Inspects | None = None,
+        inspection: Inspection | None = None,
     ) -> None:
         self._clock, self._whole, self._calls, self._skips, self._counts = clock, whole, calls, skips, counts
         self._inspection = inspection
@@ -77,38 +73,56 @@ class Reading:
 
     def see(self, frames: list[Frame]) -> Sequence[Frame]:
         """Note what the frames mean. What comes with or after a fault is left out."""
+        hears = self._hears
         for place, frame in enumerate(frames):
             for event in frame.events:
                 kind = type(event)
-                if kind in OUTPUT:  # `isinstance` asks the metaclass of a struct, and that takes its time
+                if kind is Text and hears:  # nearly all are
+                    if hears(event.text):  # type: ignore[union-attr]
+                        self._flawed(LOOP)
+                elif kind in OUTPUT:  # `isinstance` asks the metaclass of a struct, and that takes its time
                     self._spoken(event, kind)
-                elif kind is Spent:
-                    self.usage = event.usage  # type: ignore[union-attr]
-                elif kind is Begin:
-                    self.via = event.via  # type: ignore[union-attr]
-                elif kind is Fault and not self._passes(event):  # type: ignore[arg-type]
-                    self.fault = event  # type: ignore[assignment]
-                    return frames[:place]
-                if self._inspection:
-                    self._inspect(self._inspection, event)
-                if kind is Finish:
-                    self.finished = True
+                elif kind is Fault:
+                    frames[place] = Frame(frame.wire, b"", ())  # nor could a client read it
+                    if not self._passes(event):  # type: ignore[arg-type]
+                        return frames[:place]
+                else:
+                    self._note(event)
         return frames
+
+    def _note(self, event: Event) -> None:
+        if type(event) is Spent:
+            self.usage = event.usage
+        elif type(event) is Begin:
+            self.via = event.via
+        elif type(event) is Finish:
+            self._finish(event)
 
     def _spoken(self, event: Event, kind: type[Event]) -> None:
         if self.first_output is None:
             self.first_output = self._clock()
+        inspection = self._inspection
         self.lively = kind in LIVELY
-        if kind is ToolStart:
-            self._called = True
+        self._called = self._called or kind is ToolStart
         if self._counts:
             self.characters += len(getattr(event, "text", "") or getattr(event, "json", ""))
+        elif inspection:
+            self._hears = None if self.lively else inspection.hears  # until it says something else than text
+        if inspection and (wrong := inspection.see(event)):
+            self._flawed(wrong)
+
+    def _finish(self, finish: Finish) -> None:
+        if not self.finished and self._inspection and (wrong := self._inspection.end(finish.reason)):
+            self._flawed(wrong)
+        self.finished = True
+
+    def _flawed(self, wrong: str) -> None:
+        if self.flaw is None:
+            self.flaw = Failure(kind="degraded", scope="endpoint", message=wrong, by="answer")
 
     def _passes(self, fault: Fault) -> bool:
-        """Whether an event that cannot be read is left out of the answer."""
-        return self._skips and self.given and fault.malformed
-
-    def _inspect(self, inspection: Inspects, event: Event) -> None:
-        wrong = inspection.end(event.reason) if type(event) is Finish else inspection.see(event)
-        if wrong and self.flaw is None:
-            self.flaw = Failure(kind="degraded", scope="endpoint", message=wrong, by="answer")
+        """Whether an event that cannot be read is left out of the answer; else it is its end."""
+        if self._skips and self.given and fault.malformed:
+            return True
+        self.fault = fault
+        return False

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
+from llmrouter.dialects.common import loads
 from llmrouter.types import Begin, Event, Failure, Finish, Frame, Refusal, Text, Thought, ToolArgs, ToolStart, Wire
 
 from .attempt import Broken
@@ -13,40 +16,54 @@ DIVERGED = Failure(
 )
 
 
+class Part(msgspec.Struct, gc=False):
+    """One thing that was said: a text, a refusal, or a call of a tool."""
+
+    kind: str
+    id: str = ""  # of a call
+    pieces: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def said(self) -> str:
+        return "".join(self.pieces)
+
+
 class Said:
-    """What a client was told, as one would compare it: text and calls of tools; no thoughts, no ids."""
+    """What a client was told, as one would compare it: text and calls of tools; no thoughts."""
 
     def __init__(self) -> None:
-        self.parts: list[tuple[str, list[str]]] = []  # (what it is, its pieces)
+        self.parts: list[Part] = []
 
     def take(self, events: Iterable[Event]) -> None:
         for event in events:
             if type(event) is Text or type(event) is Refusal:
                 self._add(type(event).__name__, event.text)
             elif type(event) is ToolStart:
-                self.parts.append((f"call {event.name}", []))
-            elif type(event) is ToolArgs and self.parts:
-                self.parts[-1][1].append(event.json)
+                self.parts.append(Part(_call(event), event.id))
+            elif type(event) is ToolArgs:
+                for part in self.parts:
+                    if part.id == event.id:
+                        part.pieces.append(event.json)
 
     @property
     def can_go_on(self) -> bool:
         """A call that was cut cannot: its id and half of its arguments are with the client."""
-        return bool(self.parts) and not self.parts[-1][0].startswith("call ")
+        return bool(self.parts) and not self.parts[-1].id
 
     def _add(self, kind: str, text: str) -> None:
-        if self.parts and self.parts[-1][0] == kind:
-            self.parts[-1][1].append(text)
-        else:
-            self.parts.append((kind, [text]))
+        if not self.parts or self.parts[-1].kind != kind:
+            self.parts.append(Part(kind))
+        self.parts[-1].pieces.append(text)
 
 
 class Rescue:
     """Compares a second answer with what was said of the first, and passes on what goes beyond it."""
 
     def __init__(self, said: Said) -> None:
-        self._due = [(kind, "".join(pieces)) for kind, pieces in said.parts]
+        self._due = [(part.kind, part.said) for part in said.parts]
         self._at = -1  # which part the second answer is in
-        self._place = 0  # and how many of its characters were repeated
+        self._place = 0  # and how many of the characters of a text were repeated
+        self._calls: dict[str, tuple[str, list[str]]] = {}  # id → arguments as they were, and as they are now
 
     def passed(self, frames: Iterable[Frame]) -> Sequence[Frame]:
         """The frames of what is new. Raises Broken where the second answer says otherwise."""
@@ -64,14 +81,18 @@ class Rescue:
             rest = self._spoken(type(event).__name__, event.text)
             return (type(event)(rest),) if rest else ()
         if type(event) is ToolStart and not self._is_beyond:
-            self._enter(f"call {event.name}")
-        elif type(event) is ToolArgs and not self._is_beyond:
-            if self._repeat(event.json):
-                raise Broken(DIVERGED)
+            self._enter(_call(event))
+            if not self._is_beyond:
+                self._calls[event.id] = (self._due[self._at][1], [])
+                return ()
+        elif type(event) is ToolArgs and event.id in self._calls:
+            self._calls[event.id][1].append(event.json)
             return ()
-        elif type(event) is Finish and not self._is_beyond and not self._is_through:
-            raise Broken(DIVERGED)
-        return (event,) if self._is_beyond or type(event) is not ToolStart else ()
+        elif type(event) is Finish and not self._is_beyond:
+            if not self._is_through:
+                raise Broken(DIVERGED)
+            self._go_beyond()
+        return (event,)
 
     @property
     def _is_beyond(self) -> bool:
@@ -88,12 +109,15 @@ class Rescue:
         return text if self._is_beyond else self._repeat(text)
 
     def _enter(self, kind: str) -> None:
-        """The next part begins: the one before must be whole, and this one the same as it was."""
-        if self._at >= 0 and self._place < len(self._due[self._at][1]):
+        """The next part begins: a text before it must be whole, and this one of the kind that it was."""
+        if self._at >= 0 and not _is_call(self._due[self._at][0]) and self._place < len(self._due[self._at][1]):
             raise Broken(DIVERGED)
+        if self._at == len(self._due) - 1:
+            return self._go_beyond()
         self._at, self._place = self._at + 1, 0
-        if not self._is_beyond and self._due[self._at][0] != kind:
+        if self._due[self._at][0] != kind:
             raise Broken(DIVERGED)
+        return None
 
     def _repeat(self, text: str) -> str:
         said = self._due[self._at][1]
@@ -105,5 +129,32 @@ class Rescue:
         if rest:
             if self._at < len(self._due) - 1:
                 raise Broken(DIVERGED)
-            self._at += 1
+            self._go_beyond()
         return rest
+
+    def _go_beyond(self) -> None:
+        """What comes now is new. Calls are compared only here: the fragments of several may come by turns."""
+        self._at = len(self._due)
+        if not all(_same(before, "".join(now)) for before, now in self._calls.values()):
+            raise Broken(DIVERGED)
+
+
+def _call(start: ToolStart) -> str:
+    return f"call {start.name}"
+
+
+def _is_call(kind: str) -> bool:
+    return kind.startswith("call ")
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether arguments mean the same: dialects, and models, put blanks where they like."""
+    if one == other:
+        return True
+    try:
+        first, second = [
+            msgspec.json.encode(loads((said or "{}").encode()), order="sorted") for said in (one, other)
+        ]
+    except ValueError:
+        return False
+    return first == second  # not as values: to Python, true is 1

@@ -14,6 +14,9 @@ DAY = 86_400.0
 LEAST_HINT = 0.1
 """Seconds: a shorter hint of an upstream is taken for this."""
 
+MOST_DOUBLINGS = 20
+"""Of anything: a second is two weeks by then, and after a thousand a float is too small."""
+
 
 @frozen(kw_only=True)
 class Rule:
@@ -26,6 +29,7 @@ class Rule:
     hold: str = ""
     first: float = 0.0  # of the hold, where the upstream gives no hint; doubles with each one in a row
     most: float = DAY
+    hinted: bool = False  # the upstream's own hint wins
     faults: int = 1  # within a minute and without an answer between them, before it holds
     alert: bool = False  # a hold is said in the log: somebody has to mend something
     answered: bool = True  # the upstream was there, whatever it said
@@ -34,9 +38,9 @@ class Rule:
         """Seconds: an operator's word, the upstream's hint, else first·2ⁿ with full jitter above the first."""
         if failure.hold is not None:
             return failure.hold
-        if failure.retry_at is not None:
+        if self.hinted and failure.retry_at is not None:
             return min(max(failure.retry_at - now, LEAST_HINT), DAY)
-        longest = min(self.first * 2.0**streak, self.most)
+        longest = min(self.first * 2.0 ** min(streak, MOST_DOUBLINGS), self.most)
         return self.first if longest <= self.first else draw.uniform(self.first, longest)
 
 
@@ -44,9 +48,11 @@ SILENT = Rule(breaker=1.0, answered=False)
 NEUTRAL = Rule(answered=False)
 
 TABLE: Mapping[Kind, Rule] = {
-    "rate_limited": Rule(hold="cooling", first=1.0, most=60.0),
-    "quota_exhausted": Rule(hold="limit", first=900.0, most=DAY),
-    "overloaded": Rule(breaker=0.5, repeats=1, backoff=(0.5, 0.5), hold="breaker", first=5.0, most=15.0),
+    "rate_limited": Rule(hold="cooling", first=1.0, most=60.0, hinted=True),
+    "quota_exhausted": Rule(hold="limit", first=900.0, most=DAY, hinted=True),
+    "overloaded": Rule(
+        breaker=0.5, repeats=1, backoff=(0.5, 0.5), hold="breaker", first=5.0, most=15.0, hinted=True
+    ),
     "server_error": Rule(breaker=1.0, repeats=1, backoff=(0.3, 0.6)),
     "connect": Rule(breaker=1.0, repeats=1, backoff=(0.0, 0.0), answered=False),
     "timeout_headers": SILENT,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import aiohttp
 import httpx
 import yarl
+from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
@@ -97,9 +98,9 @@ class Door:
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """httpx's interface over aiohttp's connector and parser, without a session, a task or a copy between."""
 
-    def __init__(self, connect: float, limit: int | None) -> None:
+    def __init__(self, connect: float, limit: int | None, resolver: AbstractResolver | None = None) -> None:
         self._connector = aiohttp.TCPConnector(
-            limit=limit or 0, keepalive_timeout=KEEP_ALIVE, ttl_dns_cache=DNS_TTL
+            limit=limit or 0, keepalive_timeout=KEEP_ALIVE, ttl_dns_cache=DNS_TTL, resolver=resolver
         )
         self._connector._factory = functools.partial(_HANDLER, loop=asyncio.get_running_loop())
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect)

@@ -39,8 +39,9 @@ SPOILED = {
     "a value of a cut one": 'Here: {"a": "he said {"b": 1}',
 }
 PIECES = st.sampled_from(
-    [*"{}[]\"'`,:\\/*#<>=\n \u201c\u2019", "```json\n", "null", "NaN", "-1", "<tool_call>", "</tool_call>", '"name":',
-     '"look"', '"arguments":', "<function=look>", '<invoke name="look">', '<parameter name="a">', "[TOOL_CALLS]"]
+    [*"{}[]\"'`,:\\/*#<>=\n ", "\u201c", "\u2019", "```json\n", "null", "NaN", "-1", "<tool_call>", "</tool_call>",
+     '"name":', '"look"', '"arguments":', "<function=look>", '<invoke name="look">', '<parameter name="a">',
+     "[TOOL_CALLS]"]
 )  # fmt: skip
 SPEECH = st.one_of(st.text(), st.lists(PIECES, max_size=40).map("".join))
 TOOLS = ("look", "get-weather")
@@ -48,7 +49,7 @@ CALL = '<tool_call>\n{"name": "look", "arguments": {"at": [1, 2]}}\n</tool_call>
 
 
 class RepairContract:
-    """Subclass it as `TestMyRepairs` and say how to make one. It is tried with `tools` called `look`, and others."""
+    """Subclass it as `TestMyRepairs` and say how to make one. The tools it is tried with stand in `TOOLS`."""
 
     def make(self) -> Repairs:
         raise NotImplementedError

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -43,6 +44,7 @@ class Upstream:
     requests: list[Received] = field(factory=list)
     errors: list[Exception] = field(factory=list)
     port: int = 0
+    tls: ssl.SSLContext | None = None  # it speaks TLS, with the certificate of this
     _changed: threading.Condition = field(factory=threading.Condition)
     _connections: set[Protocol] = field(factory=set)
     _accepted: int = 0
@@ -54,7 +56,7 @@ class Upstream:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Upstream:
         self._loop = asyncio.new_event_loop()
@@ -122,7 +124,8 @@ class Upstream:
             task.add_done_callback(self._arriving.discard)
 
     async def _connect(self, connection: socket.socket) -> None:
-        await self._loop.connect_accepted_socket(self._protocol, connection)
+        with suppress(OSError):  # a client that does not like the certificate hangs up inside the handshake
+            await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self.tls)
 
     async def _refuse(self) -> None:
         if self._listening is None:

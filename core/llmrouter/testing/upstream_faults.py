@@ -114,7 +114,11 @@ class _Wrong:
         async def script(line: Line) -> None:
             said = list(self.speaker.events(line.request))
             wrong = _part(said[after]) + b"\n\n" if bad is None else bad
-            await stream([*said[:after], wrong, *said[after:]], 0.002, self.speaker.media)(line)
+            await line.head(200, self.speaker.media)
+            await line.body(b"".join(said[:after]))
+            await line.pause(_DRIP)  # as above
+            await line.body(b"".join([wrong, *said[after:]]))
+            await line.end()
 
         return script
 

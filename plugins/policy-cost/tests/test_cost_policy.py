@@ -117,6 +117,14 @@ def test_equals_share_by_weight() -> None:
     assert all(order([none, *equals], draw / 50)[-1] == "none" for draw in range(50))
 
 
+def test_equals_share_by_load_and_a_cheaper_one_is_first_whatever_its_load() -> None:
+    idle, busy = candidate("a/idle", cost=0.01), candidate("b/busy", cost=0.01, load=9)
+    first = Counter(order([busy, idle], draw / 2_000, mode="cheapest")[0] for draw in range(2_000))
+    assert first["idle"] == pytest.approx(1_950, abs=20)
+    cheaper = candidate("c/cheaper", cost=0.0099, load=1_000, ttft=60.0)
+    assert {order([busy, idle, cheaper], draw / 50, mode="cheapest")[0] for draw in range(50)} == {"cheaper"}
+
+
 def test_the_draw_touches_nothing_but_ties() -> None:
     assert {tuple(order(ALL, draw / 100)) for draw in range(100)} == {tuple(order(ALL))}
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from llmrouter_policy_failover import Config, build, llmrouter_register_policies
 from llmrouter_policy_failover.policy import Failover
-from llmrouter_policy_failover.shares import permutation
 
+from llmrouter.routing.spreading import permutation
 from llmrouter.testing.context import FakeContext
 from llmrouter.testing.policy import FACTS, PolicyContract, candidate
 from llmrouter.types import Candidate, Hold
@@ -37,6 +37,8 @@ class TestContract(PolicyContract):
     configs = (
         {},
         {"peers": "weighted", "free_first": False},
+        {"peers": "least_loaded"},
+        {"peers": "least_loaded", "free_first": False},
         {"peers": "round_robin"},
         {"peers": "round_robin", "free_first": False},
         {"peers": "order"},
@@ -85,7 +87,7 @@ def test_every_order_of_equal_peers_is_equally_frequent() -> None:
     assert all(count == pytest.approx(1_000, abs=20) for count in orders.values())
 
 
-@pytest.mark.parametrize("mode", ["weighted", "round_robin"])
+@pytest.mark.parametrize("mode", ["weighted", "least_loaded", "round_robin"])
 def test_a_peer_of_no_weight_comes_last(mode: str) -> None:
     policy = build(Config(peers=mode), FakeContext("policy"))  # type: ignore[arg-type]
     for draw in draws(100):
@@ -123,11 +125,27 @@ def test_turns_go_round_by_weight() -> None:
     assert Counter(served[:40]) == {"a": 20, "b": 10, "c": 10}
 
 
+def test_the_least_loaded_go_by_time_and_what_is_under_way() -> None:
+    quick, slow, busy = (
+        candidate("acme/q", ttft=0.2),
+        candidate("acme/s", ttft=2.0),
+        candidate("acme/b", ttft=0.2, load=9),
+    )
+    for other in (slow, busy):
+        first = Counter(names(Failover("least_loaded"), [other, quick], draw)[0] for draw in draws(1_000))
+        assert first["q"] == pytest.approx(975, abs=10), (
+            "all but what is needed to see that the other is well again"
+        )
+    alike = [candidate("acme/a", ttft=0.2, weight=3.0, load=3), candidate("acme/b", ttft=0.2, load=1)]
+    first = Counter(names(Failover("least_loaded"), alike, draw)[0] for draw in draws(1_000))
+    assert first["a"] == pytest.approx(750, abs=5)
+
+
 def test_order_is_the_configurations() -> None:
     assert names(Failover("order"), peers(c=1, a=5, b=2), 0.9) == "cab"
 
 
-@pytest.mark.parametrize("mode", ["weighted", "round_robin", "order"])
+@pytest.mark.parametrize("mode", ["weighted", "least_loaded", "round_robin", "order"])
 def test_free_peers_come_first_and_share_among_themselves(mode: str) -> None:
     candidates = [
         candidate("acme/p", cost=0.01, weight=100.0),
@@ -147,9 +165,11 @@ def test_parts_say_what_the_place_follows_from() -> None:
     assert weighted[0].parts == {"free": 0.0, "share": 0.75}
     turning = Failover("round_robin", False).rank(FACTS, [candidate("acme/a", turns=7)], 0.0)
     assert turning[0].parts == {"share": 1.0, "turns": 7.0}
+    loaded = Failover("least_loaded", False).rank(FACTS, [candidate("acme/a", ttft=0.5, load=2)], 0.0)
+    assert loaded[0].parts == {"share": 1.0, "ttft": 0.5, "load": 2.0}
     assert [one.score for one in weighted] == [1.0, 0.5]
 
 
 def test_the_reason_of_a_decision_follows_the_mode() -> None:
-    assert Failover().reason == Failover("round_robin").reason == "balance"
+    assert Failover().reason == Failover("least_loaded").reason == Failover("round_robin").reason == "balance"
     assert Failover("order").reason == "default"

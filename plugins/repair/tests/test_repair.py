@@ -40,7 +40,7 @@ class TestMender(RepairContract):
 MENDED: Mapping[str, tuple[str, Any]] = {
     "a fence": ('```json\n{"a": 1}\n```', {"a": 1}),
     "a fence of tildes": ('~~~\n{"a": 1}\n~~~', {"a": 1}),
-    "a fence and words": ('Here it is:\n\n```\n[1, 2]\n```\nAnything else?', [1, 2]),
+    "a fence and words": ("Here it is:\n\n```\n[1, 2]\n```\nAnything else?", [1, 2]),
     "a fence of another language": ('```python\nprint(1)\n```\n```json\n{"a": 1}\n```', {"a": 1}),
     "a fence without an end": ('```json\n{"a": 1}', {"a": 1}),
     "a fence on one line": ('```json {"a": 1}\n```', {"a": 1}),
@@ -105,6 +105,7 @@ def test_it_is_mended(name: str) -> None:
         r'{"a": "\u12",}',
         r'{"a": "\ud83e",}',
         r'{"a": "\ud83e\u0041",}',
+        r"{'a': '\ud83e\u0041'}",
         '{"a": "\\',
         '{"a": "\\\n",}',
         "The sizes are [1, 2, 3] as you see.",
@@ -121,13 +122,16 @@ def test_it_is_left_alone(text: str) -> None:
 
 
 def test_numbers_and_order_are_as_they_were_written() -> None:
-    text = '{z: 1.50, a: 12345678901234567890123, z: -0.0, m: 1E+2,}'
+    text = "{z: 1.50, a: 12345678901234567890123, z: -0.0, m: 1E+2,}"
     assert MENDER.json(text) == '{"z":1.50,"a":12345678901234567890123,"z":-0.0,"m":1E+2}'
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda one: st.lists(one, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), one, max_size=3),
+    lambda one: (
+        st.lists(one, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), one, max_size=3)
+    ),
     max_leaves=8,
 )
 OBJECTS = st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), JSON, min_size=1, max_size=4)

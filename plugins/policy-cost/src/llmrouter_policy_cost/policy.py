@@ -10,9 +10,9 @@ from typing import Literal
 
 from attrs import frozen
 
+from llmrouter.routing.spreading import spread
 from llmrouter.types import Candidate, Facts, Ranked
 
-from .ties import drawn
 from .utility import costs, speeds
 
 WEIGHTS: Mapping[str, Mapping[str, float]] = {
@@ -53,7 +53,7 @@ class Cost:
         if len({place for place, _ in rows}) == len(rows):  # nobody is anybody's equal
             return [ranked for _, ranked in rows]
         groups = [tuple(ranked for _, ranked in group) for _, group in groupby(rows, itemgetter(0))]
-        return [ranked for equals in groups for ranked in drawn(equals, draw)]
+        return [ranked for equals in groups for ranked in _spread(equals, facts, draw)]
 
     def _row(self, candidate: Candidate, cost: float, speed: float) -> tuple[tuple[float, float], Ranked]:
         """A candidate, after what it is sorted by."""
@@ -84,3 +84,11 @@ class Cost:
         for name, weight in WEIGHTS[self.mode].items():
             parts[name] = weight * utilities[name] / 3
         return parts
+
+
+def _spread(equals: Sequence[Ranked], facts: Facts, draw: float) -> Sequence[Ranked]:
+    """Equals share by how long each would take."""
+    if len(equals) < 2:
+        return equals
+    ranked = {one.candidate.endpoint: one for one in equals}
+    return [ranked[one.endpoint] for one in spread([one.candidate for one in equals], facts, draw)]

@@ -1,4 +1,4 @@
-"""Spreads traffic over the peers of a tier: by weight, in turns or in order; free ones first."""
+"""Spreads traffic over the peers of a tier: by weight, by load, in turns or in order; free ones first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Config:
-    peers: Literal["weighted", "round_robin", "order"] = "weighted"
+    peers: Literal["weighted", "least_loaded", "round_robin", "order"] = "weighted"
     free_first: bool = True
 
 

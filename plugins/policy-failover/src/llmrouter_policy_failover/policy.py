@@ -8,16 +8,17 @@ from typing import Literal
 
 from attrs import frozen
 
+from llmrouter.routing.spreading import permutation, spread
 from llmrouter.types import Candidate, Facts, Ranked
 
-from .shares import permutation
+Peers = Literal["weighted", "least_loaded", "round_robin", "order"]
 
 
 @frozen
 class Failover:
     """Ranks peers; held ones too, in the place they would have: the core moves them to the back."""
 
-    peers: Literal["weighted", "round_robin", "order"] = "weighted"
+    peers: Peers = "weighted"
     free_first: bool = True
 
     @property
@@ -29,7 +30,7 @@ class Failover:
         plan: list[Ranked] = []
         for band in self._bands(candidates):
             total = math.fsum(one.weight for one in band)
-            for one in self._order(band, draw):
+            for one in self._order(band, facts, draw):
                 score = 1.0 - len(plan) / len(candidates)
                 plan.append(Ranked(one, score, self._parts(one, one.weight / total if total else 0.0)))
         return plan
@@ -40,9 +41,11 @@ class Failover:
         free = [one for one in candidates if one.cost == 0]
         return [free, [one for one in candidates if one.cost != 0]]
 
-    def _order(self, band: Sequence[Candidate], draw: float) -> Sequence[Candidate]:
+    def _order(self, band: Sequence[Candidate], facts: Facts, draw: float) -> Sequence[Candidate]:
         if self.peers == "weighted":
             return permutation(band, draw)
+        if self.peers == "least_loaded":
+            return spread(band, facts, draw)
         return sorted(band, key=_progress) if self.peers == "round_robin" else band
 
     def _parts(self, candidate: Candidate, share: float) -> Mapping[str, float]:
@@ -51,7 +54,11 @@ class Failover:
         if self.peers == "order":
             return parts
         parts["share"] = share
-        return {**parts, "turns": float(candidate.turns)} if self.peers == "round_robin" else parts
+        if self.peers == "round_robin":
+            parts["turns"] = float(candidate.turns)
+        elif self.peers == "least_loaded":
+            parts |= {"ttft": candidate.ttft, "load": float(candidate.load)}
+        return parts
 
 
 def _progress(candidate: Candidate) -> float:

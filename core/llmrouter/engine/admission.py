@@ -1,0 +1,172 @@
+"""Which turn comes next: the first that health and quota admit, now or after a wait that makes sense."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from llmrouter.protocols import Reservation
+from llmrouter.routing.reasons import CLOSED
+from llmrouter.settings import EngineSettings
+from llmrouter.types import Ask, Decision, Exhausted, Hold, Request, Skip
+
+from .attempt import Attempt
+from .queue import PAUSE
+from .ticket import Ticket
+from .turns import Turn, Turns
+from .world import World
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+Taken = tuple[Turn, Reservation, Ticket]
+
+
+class Admission:
+    """Takes turns of one request, each with its reservation and its place in flight.
+
+    A turn that came and was not called is a skip among the `steps`, which are the request's own.
+    """
+
+    turns: Turns
+    deadline = 0.0  # on the loop's clock
+    refused: Exhausted | None = None  # the client's own limit, where that stood in the way
+    queued = 0.0  # seconds spent waiting for a hold to end
+    queue: Literal["", "full", "timeout"] = ""  # why waiting for one came to nothing
+    _resorted = _waiting = False
+
+    def __init__(
+        self,
+        engine: Engine,
+        request: Request,
+        world: World,
+        group: str,
+        settings: EngineSettings,
+        asks: Callable[[Turn], list[Ask]],
+    ) -> None:
+        self._engine, self._request, self._world = engine, request, world
+        self._group, self._settings, self._asks = group, settings, asks
+        self.steps: list[Attempt | Skip] = []
+        self._held: list[tuple[Turn, Hold]] = []
+        self._skipped: list[Turn] = []
+        self._failed: list[tuple[Turn, float]] = []  # that may be called once more, and when at the earliest
+
+    def plan(self, decision: Decision, deadline: float) -> None:
+        self.deadline = deadline
+        # Nothing here may lead back to this object: only the garbage collector would find it then.
+        accounts = partial(self._engine.accounts, request=self._request, world=self._world)
+        self.turns = Turns(decision.plan, self._world.endpoint, accounts, self._engine.health.hold)
+
+    def again(self, turn: Turn, wait: float) -> None:
+        """A turn failed in a way that passes: it may be called once more, where nothing else is left."""
+        self._failed.append((turn, self._engine.clock() + wait))
+
+    async def next(self, made: int, avoid: str = "") -> Taken | None:
+        """The next turn; `made` calls were made before. None: there is none, or none of others than `avoid`."""
+        taken = await self._first(made, avoid)
+        if taken or avoid:
+            return taken
+        return await self._wait(made) or (None if made else await self._last_resort())
+
+    async def _first(self, made: int, avoid: str = "") -> Taken | None:
+        while turn := self.turns.take(avoid):
+            taken = await self._admitted(turn, made)
+            if not isinstance(taken, Hold):
+                return taken
+            self._skip(turn, taken)
+        return None
+
+    async def _admitted(self, turn: Turn, made: int) -> Taken | Hold:
+        """What a turn needs to be called, or what stands in its way."""
+        health = self._engine.health
+        if hold := health.hold(turn.endpoint, turn.account):
+            return hold
+        if made and self._left() < health.usual(turn.endpoint):
+            return Hold(self._engine.clock(), "time", "request")
+        asks = self._asks(turn)
+        if asks and not self._waiting and self._engine.queues.waiting(self._group):
+            return Hold(self._engine.clock() + PAUSE, "limit", "queue")  # others were here before
+        taken = await self._engine.quota.reserve(asks)
+        if isinstance(taken, Exhausted):
+            if taken.bucket.scope.startswith("client:"):
+                self.refused = taken
+            return Hold(taken.retry_at, "limit", taken.bucket.scope)
+        claimed = health.claim(turn.endpoint, turn.account)  # no await from here on until it is in the list
+        if isinstance(claimed, Hold):
+            taken.close({})
+            return claimed
+        return turn, taken, claimed
+
+    def _skip(self, turn: Turn, hold: Hold) -> None:
+        """Recorded once, however often it is looked at again."""
+        if hold.scope != "request":
+            self._held.append((turn, hold))
+        if turn not in self._skipped:
+            self._skipped.append(turn)
+            skip = Skip(endpoint=turn.endpoint.id, account=turn.account.id, reason=hold.reason, until=hold.until)
+            self.steps.append(skip)
+
+    # ---- nothing is free ------------------------------------------------------------------------
+
+    async def _wait(self, made: int) -> Taken | None:
+        """Wait in the group's queue, and look again whenever that makes sense: `max_wait` in all."""
+        now = self._engine.clock()
+        patience, soonest = self._settings.queue.max_wait - self.queued, self._soonest()
+        if patience <= 0 or soonest is None or soonest <= now:
+            return None
+        facts = self._request.facts
+        queue = self._engine.queues.of(self._group, self._settings.queue)
+        place = queue.join(facts.client, facts.hints.get("priority", "normal"))
+        if place is None:
+            self.queue = "full"
+            return None
+        until = now + min(patience, self._left())
+        self._waiting = True
+        try:
+            with place:
+                while soonest is not None and await place.turn(soonest, until):
+                    self._bring_back()
+                    if taken := await self._first(made):
+                        return taken
+                    soonest = self._soonest()
+        finally:
+            self._waiting = False
+            self.queued += place.waited
+        self.queue = "timeout" if self._engine.clock() >= until else ""
+        return None
+
+    def _left(self) -> float:
+        return self.deadline - asyncio.get_running_loop().time()
+
+    def _soonest(self) -> float | None:
+        """When the first of what is held, or has failed, may be called."""
+        times = [hold.until for _, hold in self._held] + [self._due(*one) for one in self._failed]
+        return min(times, default=None)
+
+    def _due(self, turn: Turn, earliest: float) -> float:
+        hold = self._engine.health.hold(turn.endpoint, turn.account)
+        return max(hold.until, earliest) if hold else earliest
+
+    def _bring_back(self) -> None:
+        held, self._held = self._held, []
+        self.turns.again([turn for turn, _ in held])
+        now = self._engine.clock()
+        due = [one for one in self._failed if self._due(*one) <= now]
+        self._failed = [one for one in self._failed if one not in due]
+        for turn, _ in due:
+            self.turns.put_back(turn)
+
+    async def _last_resort(self) -> Taken | None:
+        """All is held, and nothing was called: try what is held for the shortest time, once."""
+        if not self._held or self._resorted:
+            return None
+        self._resorted = True
+        turn, hold = min(self._held, key=lambda held: held[1].until)
+        if hold.reason in CLOSED:
+            return None
+        reserved = await self._engine.quota.reserve(self._asks(turn))
+        if isinstance(reserved, Exhausted):
+            return None
+        return turn, reserved, self._engine.health.begin(turn.endpoint, turn.account)
