@@ -8,9 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from llmrouter.engine.attempt import Broken
+from llmrouter.engine.exchange import Exchange
 from llmrouter.errors import TransportError
 from llmrouter.settings import EngineSettings, StreamSettings
 from llmrouter.testing import run
+from llmrouter.types import Frame, Text, Wire
 from tests.house import Answer, House, Socket, Upstream, chunk, error, plain, streamed
 
 SAME: dict[str, Any] = {"temperature": 0, "seed": 1}
@@ -153,5 +156,26 @@ def test_a_leader_that_breaks_in_the_middle_breaks_its_followers_unless_they_ver
             if not whole:
                 last = msgspec.json.decode(socket.body.rstrip().rsplit(b"data: ", 1)[1])
                 assert last["error"]["llmrouter"]["class"] == "truncated"
+
+    run(main())
+
+
+def test_who_has_passed_on_more_than_the_leader_does_not_follow_its_second_answer() -> None:
+    """A writer of Gemini's holds calls back until the end: it may still begin anew, a follower may not."""
+
+    async def main() -> None:
+        house = House({"a/m": Upstream([Answer(streamed("ab"))])})
+        flight = house.engine.flights.begin("key", "req_0")
+        assert flight
+        exchange = Exchange(house.engine, house.request(stream=True, **SAME), house.world, Socket())
+        exchange._flight, exchange._key = flight, "key"
+        flight.take([Frame(Wire("openai.chat", True), b"", (Text("a"),))])
+        exchange._begin_anew()
+        assert not vars(exchange)["_flight"]
+        assert house.engine.flights.get("key") is None
+        with pytest.raises(Broken) as broken:
+            await flight.more(1)
+        assert broken.value.failure.kind == "cancelled"
+        exchange.close()
 
     run(main())

@@ -92,8 +92,7 @@ class Exchange:
                     await self.engine.store(key, kept, self.world)
                 return await self._complete(attempt)
             if not self.committed:
-                self.writer = self.dialect.writer(self.request)
-                self._said = self._said and Said()
+                self._begin_anew()
             elif not self._go_on():
                 break
         return await self._fail(self.decision)
@@ -123,6 +122,14 @@ class Exchange:
             return False
         attempt.finish(None)
         return True
+
+    def _begin_anew(self) -> None:
+        """Nothing was written, so the next answer may be another. Who has passed on more goes on alone."""
+        self.writer = self.dialect.writer(self.request)
+        self._said = self._said and Said()
+        if self._flight and self._flight.begun:
+            self.engine.flights.end(self._key, CANCELLED)
+            self._flight = None
 
     def _can_rescue(self) -> bool:
         return self._said is not None and self._said.can_go_on and self._rescue is None
