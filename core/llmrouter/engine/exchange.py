@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from llmrouter.catalogue.names import Expansion
@@ -30,7 +31,7 @@ from . import headers, recording, trouble
 from .attempt import Attempt, Broken
 from .attempts import CANCELLED, Attempts
 from .flights import Flight
-from .keep_alive import COMMENT, KeepAlive
+from .outlet import Outlet
 from .rescue import Rescue, Said
 from .tokens import counted
 from .world import World
@@ -47,12 +48,8 @@ class Exchange:
     decision: Decision | None = None
     outcome: Outcome = "cancelled"
     cache: Literal["hit", "miss", "bypass", "shared"] = "bypass"
-    status = 499
-    opened = False  # status and headers are sent
-    committed = False  # something of an answer was written
     shared = ""  # the id of the request whose answer this is, too
     _reservation: Reservation | None = None
-    _keep_alive: KeepAlive | None = None
     _said: Said | None = None  # kept where it may be needed to go on
     _rescue: Rescue | None = None
     _broken: Failure | None = None  # why the first answer broke off after something of it was written
@@ -65,7 +62,7 @@ class Exchange:
         self.expansion: Expansion = world.expansion(facts)
         if world.counter:
             request = counted(request, self.expansion, self.dialect, world.counter)
-        self.engine, self.request, self.world, self.client = engine, request, world, client
+        self.engine, self.request, self.world, self.outlet = engine, request, world, Outlet(client)
         self.facts = request.facts
         self.writer: Writer = self.dialect.writer(request)
         self.settings = self.expansion.engine or world.settings.engine
@@ -79,19 +76,21 @@ class Exchange:
         if refusal := await self._admit():
             return await self._refuse(refusal)
         if self.facts.wire.stream:
-            self._keep_alive = KeepAlive(self.settings.stream.keep_alive, self._say_alive)
+            self.outlet.keep_alive(
+                self.settings.stream.keep_alive, self.writer, partial(headers.answer, self, None)
+            )
         key = self._key = self._made_key()
         if key and (await self._answered_by_cache(key) or await self._answered_by_another(key)):
             return await self._complete(None)
         self.decision = self.engine.decide(self.request, self.world, self.expansion)
         self.attempts.plan(self.decision)
-        while (not self.committed or self._rescue) and (attempt := await self.attempts.open()):
+        while (not self.outlet.committed or self._rescue) and (attempt := await self.attempts.open()):
             tape = self._recorder(attempt) if key and not self._rescue else None
             if await self._answered_by(attempt, tape):
                 if tape and (kept := tape.done()):
                     await self.engine.store(key, kept, self.world)
                 return await self._complete(attempt)
-            if not self.committed:
+            if not self.outlet.committed:
                 self._begin_anew()
             elif not self._go_on():
                 break
@@ -117,8 +116,10 @@ class Exchange:
                     tape.take(frames)
                 await self._forward(self._rescue.passed(frames) if self._rescue else frames, attempt)
         except Broken as broken:
-            self._broken = self._broken or (broken.failure if self.committed else None)
-            await self.attempts.failed(attempt, broken.failure, last=self.committed and not self._can_rescue())
+            self._broken = self._broken or (broken.failure if self.outlet.committed else None)
+            await self.attempts.failed(
+                attempt, broken.failure, last=self.outlet.committed and not self._can_rescue()
+            )
             return False
         attempt.finish(None)
         return True
@@ -163,7 +164,7 @@ class Exchange:
             failure = await self._followed(flight)
             if failure is None:
                 return True
-            if self.committed:
+            if self.outlet.committed:
                 self._broken, self._said = failure, self._said if kept or failure.kind == "cancelled" else None
                 self._go_on()
                 return False
@@ -201,20 +202,7 @@ class Exchange:
             await self._write(data, attempt)
 
     async def _write(self, data: bytes, attempt: Attempt | None) -> None:
-        """Output, after status and headers; and the silence is over."""
-        if self._keep_alive and (comment := self._keep_alive.writes()):
-            await comment
-        if not self.opened:
-            self.opened, self.status = True, 200
-            await self.client.start(200, headers.answer(self, attempt))
-        self.committed = True
-        await self.client.write(data)
-
-    async def _say_alive(self) -> None:
-        if not self.opened:
-            self.opened, self.status = True, 200
-            await self.client.start(200, headers.answer(self, None))
-        await self.client.write(getattr(self.writer, "alive", COMMENT))
+        await self.outlet.write(data, {} if self.outlet.opened else headers.answer(self, attempt))
 
     async def _keep(self, keep: Keep) -> None:
         await self.engine.memory.keep(self.facts.client, keep)
@@ -247,8 +235,7 @@ class Exchange:
             self.engine.sessions.put(self.facts, attempt.turn.endpoint.id)
 
     async def _fail(self, decision: Decision) -> None:
-        if self._keep_alive and (comment := self._keep_alive.writes()):
-            await comment  # what is being said to the client decides how it is told
+        await self.outlet.settle()
         lines = self.attempts.lines()
         if self.attempts.left() <= 0:
             why = trouble.timed_out(self.facts.id, lines, self.seconds)
@@ -259,10 +246,10 @@ class Exchange:
             why = trouble.waited(self.facts.id, lines, full=full, seconds=waited, now=self.engine.clock())
         else:
             why = trouble.explain(self.facts.id, lines, decision, self.engine.clock(), self._broken)
-        if not self.committed and (spare := self.attempts.spare()):
+        if not self.outlet.committed and (spare := self.attempts.spare()):
             await self._forward(spare.excuse(), spare)
             return await self._complete(spare)
-        if not self.opened:
+        if not self.outlet.opened:
             if self.facts.op == "count" and (why.kind != "invalid_request" or not self.attempts.made):
                 return await self._estimate()
             return await self._refuse(why)
@@ -276,17 +263,14 @@ class Exchange:
         await self._complete(None)
 
     async def _refuse(self, why: Trouble) -> None:
-        self.outcome, self.status, self.opened = "refused", why.status, True
-        await self.client.start(why.status, headers.refusal(self, why))
-        await self.client.write(self.dialect.refuse(why))
+        self.outcome = "refused"
+        await self.outlet.refuse(why.status, headers.refusal(self, why), self.dialect.refuse(why))
 
     def close(self) -> None:
         """Runs once, also when cancelled; nothing in it waits."""
         self.attempts.close()
         self.engine.queues.released()
-        if self._keep_alive:
-            self._keep_alive.end()
-            self._keep_alive = None  # it leads back here
+        self.outlet.end()
         if self._flight:
             self.engine.flights.end(self._key, None if self.outcome == "complete" else self._why_not())
         if self._reservation:
@@ -310,7 +294,7 @@ class Exchange:
             decision=self.decision,
             steps=lines,
             outcome=self.outcome,
-            status=self.status,
+            status=self.outlet.status,
             cache=self.cache,
             usage=served.usage if served else UNUSED,
             cost=None if None in costs else sum(cost or 0.0 for cost in costs),
