@@ -1,4 +1,4 @@
-"""What a sweep needs: a loop that strikes after so many steps, a scene to play on it, and a look at what is left."""
+"""For a sweep: a loop that strikes after so many steps, a scene to play on it, and a look at what is left."""
 
 from __future__ import annotations
 
