@@ -1,4 +1,4 @@
-"""For a sweep: a loop that strikes after so many steps, a scene to play on it, and a look at what is left."""
+"""What a sweep needs: a loop that strikes after so many steps, a scene to play on it, and a look at the rest."""
 
 from __future__ import annotations
 

@@ -8,9 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from llmrouter.engine.attempt import Broken
+from llmrouter.engine.exchange import Exchange
 from llmrouter.errors import TransportError
 from llmrouter.settings import EngineSettings, StreamSettings, TimeoutSettings
 from llmrouter.testing import run
+from llmrouter.types import Frame, Text, Wire
 from tests.house import Answer, House, Socket, Upstream, chunk, error, plain, streamed
 
 LONG = EngineSettings(timeouts=TimeoutSettings(headers=200.0, ttft_hard=200.0, idle=200.0))
@@ -171,5 +174,27 @@ def test_who_follows_keeps_to_its_own_deadline(stream: bool) -> None:
         assert (b"deadline" if stream else b"deadline_exceeded") in socket.body
         assert b"[DONE]" not in socket.body
         assert (await leader).text == "hello"
+        assert len(house.upstreams["a"].calls) == 1
+
+    run(main())
+
+
+def test_who_has_passed_on_more_than_the_leader_does_not_follow_its_second_answer() -> None:
+    """A writer of Gemini's holds calls back until the end: it may still begin anew, a follower may not."""
+
+    async def main() -> None:
+        house = House({"a/m": Upstream([Answer(streamed("ab"))])})
+        flight = house.engine.flights.begin("key", "req_0")
+        assert flight
+        exchange = Exchange(house.engine, house.request(stream=True, **SAME), house.world, Socket())
+        exchange._flight, exchange._key = flight, "key"
+        flight.take([Frame(Wire("openai.chat", True), b"", (Text("a"),))])
+        exchange._begin_anew()
+        assert not vars(exchange)["_flight"]
+        assert house.engine.flights.get("key") is None
+        with pytest.raises(Broken) as broken:
+            await flight.more(1)
+        assert broken.value.failure.kind == "cancelled"
+        exchange.close()
 
     run(main())

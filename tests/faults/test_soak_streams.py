@@ -1,4 +1,7 @@
-"""Many streams at once, upstreams that fail and clients that leave: nothing is left, and all is accounted."""
+"""Many streams at once, upstreams that fail and clients that leave: nothing is left, and all is accounted.
+
+LLMROUTER_SOAK_SECONDS says for how long (180).
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from llmrouter.settings import EngineSettings
 from llmrouter.types import Ask, Decision, Exhausted, Hold, Request, Skip
 
 from .attempt import Attempt
+from .budget import RetryBudget
 from .queue import PAUSE
 from .ticket import Ticket
 from .turns import Turn, Turns
@@ -45,8 +46,9 @@ class Admission:
         group: str,
         settings: EngineSettings,
         asks: Callable[[Turn], list[Ask]],
+        budget: RetryBudget,
     ) -> None:
-        self._engine, self._request, self._world = engine, request, world
+        self._engine, self._request, self._world, self._budget = engine, request, world, budget
         self._group, self._settings, self._asks = group, settings, asks
         self.steps: list[Attempt | Skip] = []
         self._held: list[tuple[Turn, Hold]] = []
@@ -68,6 +70,8 @@ class Admission:
         taken = await self._first(made, avoid)
         if taken or avoid:
             return taken
+        if not made and any(hold.until <= self._engine.clock() for _, hold in self._held):
+            return await self._last_resort()  # refused for this moment only, and nothing else is left
         return await self._wait(made) or (None if made else await self._last_resort())
 
     async def _first(self, made: int, avoid: str = "") -> Taken | None:
@@ -114,7 +118,7 @@ class Admission:
         """Wait in the group's queue, and look again whenever that makes sense: `max_wait` in all."""
         now = self._engine.clock()
         patience, soonest = self._settings.queue.max_wait - self.queued, self._soonest()
-        if patience <= 0 or soonest is None or soonest <= now:
+        if patience <= 0 or soonest is None:
             return None
         facts = self._request.facts
         queue = self._engine.queues.of(self._group, self._settings.queue)
@@ -142,8 +146,8 @@ class Admission:
 
     def _soonest(self) -> float | None:
         """When the first of what is held, or has failed, may be called."""
-        times = [hold.until for _, hold in self._held] + [self._due(*one) for one in self._failed]
-        return min(times, default=None)
+        held = [(turn, hold.until) for turn, hold in self._held]
+        return min((self._due(*one) for one in [*held, *self._failed]), default=None)
 
     def _due(self, turn: Turn, earliest: float) -> float:
         hold = self._engine.health.hold(turn.endpoint, turn.account)
@@ -156,7 +160,8 @@ class Admission:
         due = [one for one in self._failed if self._due(*one) <= now]
         self._failed = [one for one in self._failed if one not in due]
         for turn, _ in due:
-            self.turns.put_back(turn)
+            if self._budget.withdraw(1.0):
+                self.turns.put_back(turn)
 
     async def _last_resort(self) -> Taken | None:
         """All is held, and nothing was called: try what is held for the shortest time, once."""

@@ -27,10 +27,10 @@ UNSUPPORTED = frozenset({"unsupported_parameter", "unsupported_value"})
 """Refusals that are this upstream's own: another one may know the parameter."""
 CROWDED = 2
 """So many refusals of an overloaded provider in a row, and the next call waits a little."""
-ONCE_MORE = 0.5
-"""Seconds, at least, before a turn that failed is called again because nothing else is left."""
-MOST_CALLS = 2
-"""Of one turn in a request."""
+BACKOFF, LONGEST_BACKOFF = 0.5, 8.0
+"""Seconds before a turn that failed is called again because nothing else is left: doubled with every call."""
+SHARE = 3
+"""One turn gets a third of the calls that a request may make, and two at least."""
 
 
 class Attempts:
@@ -54,9 +54,12 @@ class Attempts:
         self.deadline = self._time() + seconds
         self.budget = engine.budgets.of(expansion.group, self.settings)
         self.calls = Calls(engine, request, world, self.settings, self.deadline)
-        self.admission = Admission(engine, request, world, expansion.group, self.settings, self.calls.asks)
+        self.admission = Admission(
+            engine, request, world, expansion.group, self.settings, self.calls.asks, self.budget.retries
+        )
         self.steps: list[Attempt | Skip] = self.admission.steps
         self._calls: dict[tuple[str, str], int] = {}  # of each turn
+        self._most_calls = max(2, self.settings.attempts // SHARE)
 
     def plan(self, decision: Decision) -> None:
         self.admission.plan(decision, self.deadline)
@@ -87,6 +90,7 @@ class Attempts:
         else:
             self.budget.retries.withdraw(0.5)
             wait = self._crowd(turn, failure)
+            self._later(turn, failure)
         if wait:
             await asyncio.sleep(wait)
 
@@ -118,7 +122,7 @@ class Attempts:
 
     def _may_go_on(self) -> bool:
         if not self.made:
-            return True
+            return self.left() > 0
         most = self.settings.attempts if self.settings.fallback else 1
         return not self._stopped and self.made < most and self.left() >= LEAST_TIME
 
@@ -142,7 +146,7 @@ class Attempts:
         after = self._hedge_after(first)
         if after is None:
             return first, await self.calls.send(first)
-        return await race(first, after, self.calls.send, self._second, self._end)
+        return await race(first, after, self.calls.send, self._second, self._overtaken)
 
     def _hedge_after(self, first: Attempt) -> float | None:
         """Seconds of silence after which another is called; None: it is waited for alone.
@@ -179,20 +183,29 @@ class Attempts:
             self._stopped = True
         elif then == "larger_window":
             self.admission.turns.need_larger(turn.candidate)
-        elif _passes(rule) and not failure.then and self._calls[_key(turn)] < MOST_CALLS:
-            self.admission.again(turn, ONCE_MORE * self.engine.random.uniform(1.0, 2.0))
+
+    def _overtaken(self, attempt: Attempt, failure: Failure) -> None:
+        """One of two failed while the other goes on."""
+        self._end(attempt, failure)
+        self._later(attempt.turn, failure)
 
     # ---- once more ------------------------------------------------------------------------------
 
     def _repeat_after(self, turn: Turn, failure: Failure) -> float | None:
         """Seconds to wait before the same turn is called again; None if the next one comes first."""
         rule = TABLE[failure.kind]
-        if self._calls[_key(turn)] >= MOST_CALLS or failure.then or self.admission.turns.peer(turn.candidate.tier):
+        if self._calls[_key(turn)] > 1 or failure.then or self.admission.turns.peer(turn.candidate.tier):
             return None
         wait = self._hinted_wait(failure) if failure.kind == "rate_limited" else None
         if wait is None and rule.repeats and rule.backoff:
             wait = self.engine.random.uniform(*rule.backoff)
         return wait if wait is not None and self.budget.retries.withdraw(1.0) else None
+
+    def _later(self, turn: Turn, failure: Failure) -> None:
+        """What failed in a way that passes may be called once more, where nothing else is left."""
+        if _passes(TABLE[failure.kind]) and not failure.then and self._calls[_key(turn)] < self._most_calls:
+            longest = min(BACKOFF * 2.0**self.made, LONGEST_BACKOFF)
+            self.admission.again(turn, self.engine.random.uniform(BACKOFF, longest))
 
     def _hinted_wait(self, failure: Failure) -> float | None:
         """The upstream's own hint, with some jitter, where it is short enough to be waited for."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from llmrouter.catalogue.names import Expansion
@@ -30,7 +32,7 @@ from . import headers, recording, trouble
 from .attempt import Attempt, Broken
 from .attempts import CANCELLED, Attempts
 from .flights import Flight
-from .keep_alive import COMMENT, KeepAlive
+from .outlet import Outlet
 from .rescue import Rescue, Said
 from .tokens import counted
 from .world import World
@@ -38,6 +40,7 @@ from .world import World
 if TYPE_CHECKING:
     from .engine import Engine
 
+LATE = Failure(kind="stall", scope="request", message="no answer within the request's own time", by="clock")
 UNUSED = Usage()
 
 
@@ -47,12 +50,8 @@ class Exchange:
     decision: Decision | None = None
     outcome: Outcome = "cancelled"
     cache: Literal["hit", "miss", "bypass", "shared"] = "bypass"
-    status = 499
-    opened = False  # status and headers are sent
-    committed = False  # something of an answer was written
     shared = ""  # the id of the request whose answer this is, too
     _reservation: Reservation | None = None
-    _keep_alive: KeepAlive | None = None
     _said: Said | None = None  # kept where it may be needed to go on
     _rescue: Rescue | None = None
     _broken: Failure | None = None  # why the first answer broke off after something of it was written
@@ -65,7 +64,7 @@ class Exchange:
         self.expansion: Expansion = world.expansion(facts)
         if world.counter:
             request = counted(request, self.expansion, self.dialect, world.counter)
-        self.engine, self.request, self.world, self.client = engine, request, world, client
+        self.engine, self.request, self.world, self.outlet = engine, request, world, Outlet(client)
         self.facts = request.facts
         self.writer: Writer = self.dialect.writer(request)
         self.settings = self.expansion.engine or world.settings.engine
@@ -79,21 +78,22 @@ class Exchange:
         if refusal := await self._admit():
             return await self._refuse(refusal)
         if self.facts.wire.stream:
-            self._keep_alive = KeepAlive(self.settings.stream.keep_alive, self._say_alive)
+            self.outlet.keep_alive(
+                self.settings.stream.keep_alive, self.writer, partial(headers.answer, self, None)
+            )
         key = self._key = self._made_key()
         if key and (await self._answered_by_cache(key) or await self._answered_by_another(key)):
             return await self._complete(None)
         self.decision = self.engine.decide(self.request, self.world, self.expansion)
         self.attempts.plan(self.decision)
-        while (not self.committed or self._rescue) and (attempt := await self.attempts.open()):
+        while (not self.outlet.committed or self._rescue) and (attempt := await self.attempts.open()):
             tape = self._recorder(attempt) if key and not self._rescue else None
             if await self._answered_by(attempt, tape):
                 if tape and (kept := tape.done()):
                     await self.engine.store(key, kept, self.world)
                 return await self._complete(attempt)
-            if not self.committed:
-                self.writer = self.dialect.writer(self.request)
-                self._said = self._said and Said()
+            if not self.outlet.committed:
+                self._begin_anew()
             elif not self._go_on():
                 break
         return await self._fail(self.decision)
@@ -118,11 +118,21 @@ class Exchange:
                     tape.take(frames)
                 await self._forward(self._rescue.passed(frames) if self._rescue else frames, attempt)
         except Broken as broken:
-            self._broken = self._broken or (broken.failure if self.committed else None)
-            await self.attempts.failed(attempt, broken.failure, last=self.committed and not self._can_rescue())
+            self._broken = self._broken or (broken.failure if self.outlet.committed else None)
+            await self.attempts.failed(
+                attempt, broken.failure, last=self.outlet.committed and not self._can_rescue()
+            )
             return False
         attempt.finish(None)
         return True
+
+    def _begin_anew(self) -> None:
+        """Nothing was written, so the next answer may be another. Who has passed on more goes on alone."""
+        self.writer = self.dialect.writer(self.request)
+        self._said = self._said and Said()
+        if self._flight and self._flight.begun:
+            self.engine.flights.end(self._key, CANCELLED)
+            self._flight = None
 
     def _can_rescue(self) -> bool:
         return self._said is not None and self._said.can_go_on and self._rescue is None
@@ -156,7 +166,7 @@ class Exchange:
             failure = await self._followed(flight)
             if failure is None:
                 return True
-            if self.committed:
+            if self.outlet.committed:
                 self._broken, self._said = failure, self._said if kept or failure.kind == "cancelled" else None
                 self._go_on()
                 return False
@@ -170,11 +180,14 @@ class Exchange:
         """Give what another request is given. The failure that ended it, or that its client has left."""
         seen = 0
         try:
-            while (frames := await flight.more(seen)) is not None:
-                seen += len(frames)
-                await self._forward(frames, None)
+            async with asyncio.timeout_at(self.attempts.deadline):  # its own, whatever the other's is
+                while (frames := await flight.more(seen)) is not None:
+                    seen += len(frames)
+                    await self._forward(frames, None)
         except Broken as broken:
             return broken.failure
+        except TimeoutError:
+            return LATE
         return None
 
     async def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> None:
@@ -194,20 +207,7 @@ class Exchange:
             await self._write(data, attempt)
 
     async def _write(self, data: bytes, attempt: Attempt | None) -> None:
-        """Output, after status and headers; and the silence is over."""
-        if self._keep_alive and (comment := self._keep_alive.writes()):
-            await comment
-        if not self.opened:
-            self.opened, self.status = True, 200
-            await self.client.start(200, headers.answer(self, attempt))
-        self.committed = True
-        await self.client.write(data)
-
-    async def _say_alive(self) -> None:
-        if not self.opened:
-            self.opened, self.status = True, 200
-            await self.client.start(200, headers.answer(self, None))
-        await self.client.write(getattr(self.writer, "alive", COMMENT))
+        await self.outlet.write(data, {} if self.outlet.opened else headers.answer(self, attempt))
 
     async def _keep(self, keep: Keep) -> None:
         await self.engine.memory.keep(self.facts.client, keep)
@@ -240,8 +240,7 @@ class Exchange:
             self.engine.sessions.put(self.facts, attempt.turn.endpoint.id)
 
     async def _fail(self, decision: Decision) -> None:
-        if self._keep_alive and (comment := self._keep_alive.writes()):
-            await comment  # what is being said to the client decides how it is told
+        await self.outlet.settle()
         lines = self.attempts.lines()
         if self.attempts.left() <= 0:
             why = trouble.timed_out(self.facts.id, lines, self.seconds)
@@ -252,10 +251,10 @@ class Exchange:
             why = trouble.waited(self.facts.id, lines, full=full, seconds=waited, now=self.engine.clock())
         else:
             why = trouble.explain(self.facts.id, lines, decision, self.engine.clock(), self._broken)
-        if not self.committed and (spare := self.attempts.spare()):
+        if not self.outlet.committed and (spare := self.attempts.spare()):
             await self._forward(spare.excuse(), spare)
             return await self._complete(spare)
-        if not self.opened:
+        if not self.outlet.opened:
             if self.facts.op == "count" and (why.kind != "invalid_request" or not self.attempts.made):
                 return await self._estimate()
             return await self._refuse(why)
@@ -269,17 +268,14 @@ class Exchange:
         await self._complete(None)
 
     async def _refuse(self, why: Trouble) -> None:
-        self.outcome, self.status, self.opened = "refused", why.status, True
-        await self.client.start(why.status, headers.refusal(self, why))
-        await self.client.write(self.dialect.refuse(why))
+        self.outcome = "refused"
+        await self.outlet.refuse(why.status, headers.refusal(self, why), self.dialect.refuse(why))
 
     def close(self) -> None:
         """Runs once, also when cancelled; nothing in it waits."""
         self.attempts.close()
         self.engine.queues.released()
-        if self._keep_alive:
-            self._keep_alive.end()
-            self._keep_alive = None  # it leads back here
+        self.outlet.end()
         if self._flight:
             self.engine.flights.end(self._key, None if self.outcome == "complete" else self._why_not())
         if self._reservation:
@@ -303,7 +299,7 @@ class Exchange:
             decision=self.decision,
             steps=lines,
             outcome=self.outcome,
-            status=self.status,
+            status=self.outlet.status,
             cache=self.cache,
             usage=served.usage if served else UNUSED,
             cost=None if None in costs else sum(cost or 0.0 for cost in costs),

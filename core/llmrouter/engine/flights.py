@@ -20,6 +20,11 @@ class Flight:
         self._failure: Failure | None = None
         self._waiting: list[asyncio.Future[None]] = []
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is something that others may have passed on."""
+        return bool(self._frames)
+
     def take(self, frames: Iterable[Frame]) -> None:
         self._frames += frames
         self._wake()

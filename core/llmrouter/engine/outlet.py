@@ -1,0 +1,58 @@
+"""Where an answer goes: status and headers once, then bytes; and a comment while there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from llmrouter.protocols import Client, Writer
+
+from .keep_alive import COMMENT, KeepAlive
+
+
+class Outlet:
+    """A client as its exchange sees it. `opened`: status and headers are sent; `committed`: some output, too."""
+
+    opened = committed = False
+    status = 499
+    _keep_alive: KeepAlive | None = None
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def keep_alive(self, every: float, writer: Writer, headers: Callable[[], Mapping[str, str]]) -> None:
+        """From now on a comment after so many seconds of silence, under these headers if there were none yet."""
+
+        async def say() -> None:
+            if not self.opened:
+                await self._open(200, headers())
+            await self._client.write(getattr(writer, "alive", COMMENT))
+
+        self._keep_alive = KeepAlive(every, say)
+
+    async def settle(self) -> None:
+        """Wait for a comment that is being said: it decides how everything else is told."""
+        if self._keep_alive and (comment := self._keep_alive.writes()):
+            await comment
+
+    async def write(self, data: bytes, headers: Mapping[str, str]) -> None:
+        """Output, or an error after it."""
+        if self._keep_alive and (comment := self._keep_alive.writes()):
+            await comment
+        if not self.opened:
+            await self._open(200, headers)
+        self.committed = True
+        await self._client.write(data)
+
+    async def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        await self._open(status, headers)
+        await self._client.write(body)
+
+    def end(self) -> None:
+        if self._keep_alive:
+            self._keep_alive.end()
+            self._keep_alive = None  # it leads back here
+
+    async def _open(self, status: int, headers: Mapping[str, str]) -> None:
+        if not self.opened:
+            self.opened, self.status = True, status
+            await self._client.start(status, headers)
