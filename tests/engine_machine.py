@@ -227,6 +227,9 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.settle(lambda: [task.cancel() for task in asyncio.all_tasks() - {asyncio.current_task()}])
+        for guest in self.guests:
+            if not guest.task.cancelled():
+                guest.task.exception()  # told by the invariants, if at all
         self.loop.close()
 
 
