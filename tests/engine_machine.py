@@ -195,6 +195,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def a_reservation_is_open_as_long_as_its_call(self) -> None:
+        assert not any(len(one.closed) > 1 for one in self.quota.given), "a reservation is closed twice"
         left = [one for one in self.quota.given if not one.closed]
         own = [one for one in left if not one.asks[0].bucket.scope.startswith("client:")]
         assert len(own) == len(self.calls), "a reservation is left open, or closed too early"
@@ -226,6 +227,9 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.settle(lambda: [task.cancel() for task in asyncio.all_tasks() - {asyncio.current_task()}])
+        for guest in self.guests:
+            if not guest.task.cancelled():
+                guest.task.exception()  # told by the invariants, if at all
         self.loop.close()
 
 

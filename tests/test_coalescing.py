@@ -11,11 +11,12 @@ import pytest
 from llmrouter.engine.attempt import Broken
 from llmrouter.engine.exchange import Exchange
 from llmrouter.errors import TransportError
-from llmrouter.settings import EngineSettings, StreamSettings
+from llmrouter.settings import EngineSettings, StreamSettings, TimeoutSettings
 from llmrouter.testing import run
 from llmrouter.types import Frame, Text, Wire
 from tests.house import Answer, House, Socket, Upstream, chunk, error, plain, streamed
 
+LONG = EngineSettings(timeouts=TimeoutSettings(headers=200.0, ttft_hard=200.0, idle=200.0))
 SAME: dict[str, Any] = {"temperature": 0, "seed": 1}
 
 
@@ -156,6 +157,24 @@ def test_a_leader_that_breaks_in_the_middle_breaks_its_followers_unless_they_ver
             if not whole:
                 last = msgspec.json.decode(socket.body.rstrip().rsplit(b"data: ", 1)[1])
                 assert last["error"]["llmrouter"]["class"] == "truncated"
+
+    run(main())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_follows_keeps_to_its_own_deadline(stream: bool) -> None:
+    async def main() -> None:
+        slow = [chunk("he"), 100.0, *streamed("llo")] if stream else [100.0, *plain("hello")]
+        house = House({"a/m": Upstream([Answer(slow)])}, settings=LONG)
+        leader = asyncio.create_task(house.ask(stream=stream, **SAME))
+        await asyncio.sleep(1)
+        before = house.engine.clock()
+        socket = await house.ask(headers={"x-request-timeout": "5"}, stream=stream, **SAME)
+        assert house.engine.clock() - before == pytest.approx(5.0, abs=0.1)
+        assert (b"deadline" if stream else b"deadline_exceeded") in socket.body
+        assert b"[DONE]" not in socket.body
+        assert (await leader).text == "hello"
+        assert len(house.upstreams["a"].calls) == 1
 
     run(main())
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import os
 import random
 import subprocess
@@ -85,6 +86,7 @@ class Ledger:
 
 
 def router(about: Mapping[str, Any]) -> None:
+    logging.getLogger("llmrouter").setLevel(logging.CRITICAL)
     with serving(json.dumps(about["config"])) as served, Path(about["ledger"]).open("w") as file:
         ledger = Ledger(file)
         served.router.engine.sinks.append(ledger)

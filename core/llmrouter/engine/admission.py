@@ -120,6 +120,8 @@ class Admission:
         patience, soonest = self._settings.queue.max_wait - self.queued, self._soonest()
         if patience <= 0 or soonest is None:
             return None
+        if not any(hold.reason == "limit" for _, hold in self._held):
+            return await self._pause(soonest - now, patience, made)
         facts = self._request.facts
         queue = self._engine.queues.of(self._group, self._settings.queue)
         place = queue.join(facts.client, facts.hints.get("priority", "normal"))
@@ -140,6 +142,18 @@ class Admission:
             self.queued += place.waited
         self.queue = "timeout" if self._engine.clock() >= until else ""
         return None
+
+    async def _pause(self, wait: float, patience: float, made: int) -> Taken | None:
+        """Wait for what is no limit: nobody gets it by standing in line, and nobody should stand behind it."""
+        if wait > min(patience, self._left()):
+            return None
+        before = self._engine.clock()
+        try:
+            await asyncio.sleep(max(wait, PAUSE))
+        finally:
+            self.queued += self._engine.clock() - before
+        self._bring_back()
+        return await self._first(made) or await self._wait(made)
 
     def _left(self) -> float:
         return self.deadline - asyncio.get_running_loop().time()

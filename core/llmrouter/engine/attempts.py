@@ -122,7 +122,7 @@ class Attempts:
 
     def _may_go_on(self) -> bool:
         if not self.made:
-            return True
+            return self.left() > 0
         most = self.settings.attempts if self.settings.fallback else 1
         return not self._stopped and self.made < most and self.left() >= LEAST_TIME
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -39,6 +40,7 @@ from .world import World
 if TYPE_CHECKING:
     from .engine import Engine
 
+LATE = Failure(kind="stall", scope="request", message="no answer within the request's own time", by="clock")
 UNUSED = Usage()
 
 
@@ -178,11 +180,14 @@ class Exchange:
         """Give what another request is given. The failure that ended it, or that its client has left."""
         seen = 0
         try:
-            while (frames := await flight.more(seen)) is not None:
-                seen += len(frames)
-                await self._forward(frames, None)
+            async with asyncio.timeout_at(self.attempts.deadline):  # its own, whatever the other's is
+                while (frames := await flight.more(seen)) is not None:
+                    seen += len(frames)
+                    await self._forward(frames, None)
         except Broken as broken:
             return broken.failure
+        except TimeoutError:
+            return LATE
         return None
 
     async def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> None:
