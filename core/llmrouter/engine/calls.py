@@ -77,7 +77,7 @@ class Calls:
             role=role,
         )
         attempt.tokens = self._request.facts.input_tokens
-        if world.repair and inspection:
+        if world.repair and inspection and (self._whole or not wire.stream):
             attempt.mend = partial(mended, world.repair, inspection)
         return attempt
 

@@ -162,10 +162,11 @@ def expected_of(dialect: Dialect, op: Op, fields: Fields) -> Expected:
     form = asked.options.get("format")
     form = form if isinstance(form, Mapping) else {}
     part = bool(asked.options.get("stop")) or _is_begun(asked.messages)
+    tools = () if asked.tool_choice == "none" else asked.tools
     return Expected(
         json=form.get("type") in ("json_object", "json_schema") and not part,
         schema=form.get("schema"),
-        tools={str(tool.get("name")): (tool.get("parameters"), tool.get("strict") is True) for tool in asked.tools},
+        tools={str(tool.get("name")): (tool.get("parameters"), tool.get("strict") is True) for tool in tools},
         all_tools=not any(place.startswith(("tools", "functions")) for place in asked.options.get("extra", ())),
         may_be_empty=part,
     )
