@@ -22,7 +22,7 @@ SUMMARY = {
     "id": "req_1", "client": "dev", "op": "chat", "dialect": "openai.chat", "stream": True, "asked": "fast",
     "served": "q/m", "via": None, "account": "c", "reason": "cost", "status": 200, "outcome": "complete",
     "cache": "miss", "attempts": 2, "skips": 1, "failures": ["rate_limited"], "input_tokens": 1,
-    "output_tokens": 0, "cost": None, "ttft": 1.25, "duration": 2.75,
+    "output_tokens": 0, "cost": None, "queued": 0.0, "ttft": 1.25, "duration": 2.75,
 }  # fmt: skip
 
 

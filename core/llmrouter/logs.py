@@ -164,6 +164,7 @@ def summary(record: RequestRecord) -> dict[str, Any]:
         "input_tokens": usage.prompt,
         "output_tokens": usage.completion,
         "cost": record.cost,
+        "queued": _rounded(record.queued),
         "ttft": _rounded(first - facts.at) if first is not None else None,
         "duration": _rounded(record.ended - facts.at),
     }

@@ -31,7 +31,7 @@ def safe(*streams: str) -> set[Cell]:
 
 SAFE: Mapping[str, set[Cell]] = {
     "default": safe(*CUT, *IN_CALL),
-    "resilient": safe(*IN_CALL),
+    "resilient": safe(),
     "agents": safe(),
     "batch": safe(*CUT, *IN_CALL),
 }

@@ -80,7 +80,8 @@ def _served(said: Mapping[str, Any]) -> str:
     """Who served, and in brackets who did behind it, where that is told."""
     if said["served"]:
         return f"{said['served']} ({render.plain(said['via'], ASKED)})" if said["via"] else str(said["served"])
-    return "cache" if said["cache"] == "hit" else f"{said['outcome']} {said['status']}"
+    given: dict[str, str] = {"hit": "cache", "shared": "another's answer"}
+    return given.get(said["cache"]) or f"{said['outcome']} {said['status']}"
 
 
 def _row(record: RequestRecord) -> list[str]:

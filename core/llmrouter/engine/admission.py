@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from llmrouter.protocols import Reservation
-from llmrouter.routing.reasons import CLOSED
+from llmrouter.routing.reasons import CLOSED, LIMITS
 from llmrouter.settings import EngineSettings
 from llmrouter.types import Ask, Decision, Exhausted, Hold, Request, Skip
 
@@ -115,20 +115,35 @@ class Admission:
     # ---- nothing is free ------------------------------------------------------------------------
 
     async def _wait(self, made: int) -> Taken | None:
-        """Wait in the group's queue, and look again whenever that makes sense: `max_wait` in all."""
-        now = self._engine.clock()
-        patience, soonest = self._settings.queue.max_wait - self.queued, self._soonest()
-        if patience <= 0 or soonest is None:
+        """Wait for the first hold to end, and look again: `max_wait` in all."""
+        while (soonest := self._soonest()) is not None:
+            if any(hold.reason in LIMITS for _, hold in self._held):
+                return await self._stand_in_line(soonest, made)
+            # For what is no limit nobody gets ahead by standing in line, and nobody should stand behind.
+            before = self._engine.clock()
+            if soonest - before > self._patience():
+                return None
+            try:
+                await asyncio.sleep(max(soonest - before, PAUSE))
+            finally:
+                self.queued += self._engine.clock() - before
+            self._bring_back()
+            if taken := await self._first(made):
+                return taken
+        return None
+
+    async def _stand_in_line(self, soonest: float | None, made: int) -> Taken | None:
+        """Wait in the group's queue for the turn to look again, as often as that makes sense."""
+        patience = self._patience()
+        if patience <= 0:
             return None
-        if not any(hold.reason == "limit" for _, hold in self._held):
-            return await self._pause(soonest - now, patience, made)
         facts = self._request.facts
         queue = self._engine.queues.of(self._group, self._settings.queue)
         place = queue.join(facts.client, facts.hints.get("priority", "normal"))
         if place is None:
             self.queue = "full"
             return None
-        until = now + min(patience, self._left())
+        until = self._engine.clock() + patience
         self._waiting = True
         try:
             with place:
@@ -143,17 +158,9 @@ class Admission:
         self.queue = "timeout" if self._engine.clock() >= until else ""
         return None
 
-    async def _pause(self, wait: float, patience: float, made: int) -> Taken | None:
-        """Wait for what is no limit: nobody gets it by standing in line, and nobody should stand behind it."""
-        if wait > min(patience, self._left()):
-            return None
-        before = self._engine.clock()
-        try:
-            await asyncio.sleep(max(wait, PAUSE))
-        finally:
-            self.queued += self._engine.clock() - before
-        self._bring_back()
-        return await self._first(made) or await self._wait(made)
+    def _patience(self) -> float:
+        """Seconds that may still be spent on waiting."""
+        return min(self._settings.queue.max_wait - self.queued, self._left())
 
     def _left(self) -> float:
         return self.deadline - asyncio.get_running_loop().time()
