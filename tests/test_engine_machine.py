@@ -16,7 +16,6 @@ from llmrouter.engine.flights import Flights
 from llmrouter.engine.keep_alive import KeepAlive
 from llmrouter.engine.queue import Place
 from llmrouter.engine.quota import NOTHING
-from llmrouter.engine.rescue import Rescue
 from llmrouter.engine.ticket import Ticket
 from llmrouter.types import Failure
 from tests.engine_machine import Machine
@@ -90,10 +89,6 @@ def answers_that_end_anywhere(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Attempt, "more", some)
 
 
-def rescues_that_repeat(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Rescue, "passed", lambda self, frames: [*frames])
-
-
 def flights_that_stay(patch: pytest.MonkeyPatch) -> None:
     end = Flights.end
 
@@ -132,7 +127,6 @@ FAULTS: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [
     (requests_that_are_recorded_twice, "one record for each"),
     (attempts_that_are_not_recorded, "not recorded"),
     (answers_that_end_anywhere, "complete answer"),
-    (rescues_that_repeat, "complete answer"),
     (flights_that_stay, "a flight is left"),
     (places_that_stay, "a place is left"),
     (comments_that_go_on, "written after"),
