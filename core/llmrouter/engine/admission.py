@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from llmrouter.protocols import Reservation
-from llmrouter.routing.reasons import CLOSED, LIMITS
+from llmrouter.routing.reasons import CLOSED
 from llmrouter.settings import EngineSettings
 from llmrouter.types import Ask, Decision, Exhausted, Hold, Request, Skip
 
@@ -117,7 +117,7 @@ class Admission:
     async def _wait(self, made: int) -> Taken | None:
         """Wait for the first hold to end, and look again: `max_wait` in all."""
         while (soonest := self._soonest()) is not None:
-            if any(hold.reason in LIMITS for _, hold in self._held):
+            if any(hold.reason == "limit" for _, hold in self._held):
                 return await self._stand_in_line(soonest, made)
             # For what is no limit nobody gets ahead by standing in line, and nobody should stand behind.
             before = self._engine.clock()
