@@ -121,7 +121,9 @@ def test_a_limit_says_when_to_come_back(
         assert int(error.response.headers["retry-after"]) >= 1
 
 
-def test_a_stream_that_breaks_raises_and_what_was_said_before_is_right(replayed: Replays, errors: list[Exchange]) -> None:
+def test_a_stream_that_breaks_raises_and_what_was_said_before_is_right(
+    replayed: Replays, errors: list[Exchange]
+) -> None:
     broken = [one for one in errors if _is_broken_stream(one)]
     assert len(broken) >= 2
     create: Any = replayed.client.chat.completions.create
