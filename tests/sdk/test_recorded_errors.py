@@ -129,11 +129,9 @@ def test_a_stream_that_breaks_raises_and_what_was_said_before_is_right(
     create: Any = replayed.client.chat.completions.create
     for one in broken:
         own = {name: value for name, value in one.asked.items() if name in ("messages", "tools", "tool_choice")}
-        more = {"stream": True, "stream_options": {"include_usage": True}}
         seen: list[Any] = []
         with pytest.raises(openai.APIError) as caught:  # at once, where the break came with the beginning
-            stream = create(model=replayed.names[one.id], **own, **more)
-            seen.extend(chunk.to_dict(mode="json", warnings=False) for chunk in stream)
+            _listen(create, {"model": replayed.names[one.id], **own}, seen)
         assert seen == recorded(one)[: len(seen)]
         assert _message(one) in caught.value.message
 
@@ -141,6 +139,11 @@ def test_a_stream_that_breaks_raises_and_what_was_said_before_is_right(
 def _right(exchange: Exchange) -> type[openai.APIStatusError]:
     found = [kind for words, kind in OTHERWISE.items() if words in exchange.body]
     return found[0] if found else RAISED[exchange.status]
+
+
+def _listen(create: Any, asked: dict[str, Any], seen: list[Any]) -> None:
+    for chunk in create(**asked, stream=True, stream_options={"include_usage": True}):
+        seen.append(chunk.to_dict(mode="json", warnings=False))
 
 
 def _is_broken_stream(exchange: Exchange) -> bool:
