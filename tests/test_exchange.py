@@ -211,6 +211,22 @@ def test_a_repeat_needs_budget() -> None:
     in_time(main())
 
 
+def test_all_calls_together_cost_no_more_than_the_client_will_pay() -> None:
+    async def main() -> None:
+        card = Card(price=Price(input=1_000.0, output=0.0))
+        ids = ["a/m", "b/m", "c/m"]
+        upstreams = {"a/m": bad(), "b/m": bad(), "c/m": good()}
+        house = House(upstreams, endpoints=[endpoint(id, card=card) for id in ids])
+        await house.ask()
+        each = next(one.candidate.cost for one in house.record.decision.plan)  # type: ignore[union-attr]
+        assert each
+        socket = await house.ask(headers={"x-llmrouter-budget": f"{2.5 * each}"})
+        assert socket.status == 502
+        assert house.kinds == ["server_error", "server_error", "budget"]
+
+    in_time(main())
+
+
 def test_switched_off_failover_makes_one_call() -> None:
     async def main() -> None:
         house = House({"a/m": bad(), "b/m": good()}, settings=EngineSettings(fallback=False))

@@ -37,6 +37,7 @@ class Admission:
     queued = 0.0  # seconds spent waiting for a hold to end
     queue: Literal["", "full", "timeout"] = ""  # why waiting for one came to nothing
     _resorted = _waiting = False
+    _estimated = 0.0  # USD, of all calls so far
 
     def __init__(
         self,
@@ -63,7 +64,8 @@ class Admission:
 
     def again(self, turn: Turn, wait: float) -> None:
         """A turn failed in a way that passes: it may be called once more, where nothing else is left."""
-        self._failed.append((turn, self._engine.clock() + wait))
+        if not self._wants(turn):
+            self._failed.append((turn, self._engine.clock() + wait))
 
     async def next(self, made: int, avoid: str = "") -> Taken | None:
         """The next turn; `made` calls were made before. None: there is none, or none of others than `avoid`."""
@@ -87,8 +89,8 @@ class Admission:
         health = self._engine.health
         if hold := health.hold(turn.endpoint, turn.account):
             return hold
-        if made and self._left() < health.usual(turn.endpoint):
-            return Hold(self._engine.clock(), "time", "request")
+        if made and (want := self._wants(turn)):
+            return Hold(self._engine.clock(), want, "request")
         asks = self._asks(turn)
         if asks and not self._waiting and self._engine.queues.waiting(self._group):
             return Hold(self._engine.clock() + PAUSE, "limit", "queue")  # others were here before
@@ -101,7 +103,16 @@ class Admission:
         if isinstance(claimed, Hold):
             taken.close({})
             return claimed
+        self._estimated += turn.candidate.cost or 0.0
         return turn, taken, claimed
+
+    def _wants(self, turn: Turn) -> str:
+        """What one more call needs and this request has not: time, or what its client will pay for all."""
+        if self._left() < self._engine.health.usual(turn.endpoint):
+            return "time"
+        ceiling = self._request.facts.hints.get("budget")
+        is_too_dear = ceiling is not None and self._estimated + (turn.candidate.cost or 0.0) > float(ceiling)
+        return "budget" if is_too_dear else ""
 
     def _skip(self, turn: Turn, hold: Hold) -> None:
         """Recorded once, however often it is looked at again."""
