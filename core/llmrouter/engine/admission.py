@@ -64,8 +64,7 @@ class Admission:
 
     def again(self, turn: Turn, wait: float) -> None:
         """A turn failed in a way that passes: it may be called once more, where nothing else is left."""
-        if not self._wants(turn):
-            self._failed.append((turn, self._engine.clock() + wait))
+        self._failed.append((turn, self._engine.clock() + wait))
 
     async def next(self, made: int, avoid: str = "") -> Taken | None:
         """The next turn; `made` calls were made before. None: there is none, or none of others than `avoid`."""
@@ -127,6 +126,7 @@ class Admission:
 
     async def _wait(self, made: int) -> Taken | None:
         """Wait for the first hold to end, and look again: `max_wait` in all."""
+        self._failed = [one for one in self._failed if not self._wants(one[0])]
         while (soonest := self._soonest()) is not None:
             if any(hold.reason == "limit" for _, hold in self._held):
                 return await self._stand_in_line(soonest, made)
