@@ -186,3 +186,20 @@ def test_what_both_spent_is_in_the_record() -> None:
         assert house.record.usage.output == 1
 
     run(main())
+
+
+def test_plain_answers_do_not_say_when_a_stream_is_late() -> None:
+    async def main() -> None:
+        slow = [Answer([9.0, *plain("whole")]) for _ in range(20)]
+        quick = [Answer([0.5, *streamed("a")]) for _ in range(20)]
+        silent = Answer([1_000.0])
+        house = House(
+            {"a/m": Upstream([*slow, *quick, silent]), "b/m": Upstream([Answer(streamed("ok"))])}, settings=HEDGED
+        )
+        for stream in [False] * 20 + [True] * 20:
+            await house.ask(stream=stream)
+        before = house.engine.clock()
+        assert (await house.ask(stream=True)).text == "ok"
+        assert house.engine.clock() - before == pytest.approx(2.0, abs=0.1)
+
+    run(main())

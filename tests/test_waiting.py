@@ -177,7 +177,7 @@ def test_who_has_waited_until_no_time_is_left_for_an_answer_is_told_what_failed(
         slow.wait = 0.5
         house = House({"a/m": Upstream([Answer(plain("never"))]), "b/m": Upstream([slow])})
         usual = house.world.endpoint("a/m")
-        house.engine.health.begin(usual, usual.accounts[0]).end(None, 6.0)
+        house.engine.health.begin(usual, usual.accounts[0]).end(None, 6.0, stream=False)
         house.engine.health.hold_until("endpoint:a/m", house.engine.clock() + 2.0, "cooling")
         socket = await house.ask(headers={"x-request-timeout": "7"})
         assert socket.status == 502

@@ -107,7 +107,7 @@ class Admission:
 
     def _wants(self, turn: Turn) -> str:
         """What one more call needs and this request has not: time, or what its client will pay for all."""
-        if self._left() < self._engine.health.usual(turn.endpoint):
+        if self._left() < self._engine.health.usual(turn.endpoint, turn.candidate.wire.stream):
             return "time"
         ceiling = self._request.facts.hints.get("budget")
         is_too_dear = ceiling is not None and self._estimated + (turn.candidate.cost or 0.0) > float(ceiling)

@@ -53,6 +53,7 @@ class Charge(Protocol):
         ttft: float | None,
         tokens: int = 0,
         *,
+        stream: bool = True,
         flaw: Failure | None = None,
         weight: float | None = None,
     ) -> None: ...
@@ -313,7 +314,8 @@ class Attempt:
         self.reservation.close(self._spent(cost))
         ttft = None if first is None else first - self.started
         weight = REPAIRED if self.repaired else None
-        self.charge.end(failure, ttft, self.tokens, flaw=flaw, weight=weight)
+        stream = self.turn.candidate.wire.stream
+        self.charge.end(failure, ttft, self.tokens, stream=stream, flaw=flaw, weight=weight)
 
     def excuse(self) -> Sequence[Frame]:
         """The answer that was not good enough, to be given because there is no better one."""

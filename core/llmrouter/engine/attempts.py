@@ -154,14 +154,15 @@ class Attempts:
         A probe is covered whatever the configuration says, so that nobody waits for a sick upstream.
         """
         turn, tokens = first.turn, self.request.facts.input_tokens
+        soft, stream = self.engine.health.soft, turn.candidate.wire.stream
         if first.role == "probe":
-            return self.engine.health.soft(turn.endpoint, tokens) / 2
+            return soft(turn.endpoint, tokens, stream) / 2
         at = self.settings.hedge.at
         if at == "off" or self._hedged or self.request.facts.op != "chat" or "n" in self.request.facts.needs:
             return None
         if at != "soft_ttft":
             return at
-        return self.settings.timeouts.ttft_soft or self.engine.health.soft(turn.endpoint, tokens)
+        return self.settings.timeouts.ttft_soft or soft(turn.endpoint, tokens, stream)
 
     async def _second(self, first: Attempt) -> Attempt | None:
         """What is called beside the first: of another provider, and if the budget has it."""

@@ -62,13 +62,13 @@ class Health:
         hold = self._endpoint_hold(endpoint) if self._troubled else None
         return Look(seen.ttft, seen.load, seen.turns, headroom, hold)
 
-    def soft(self, endpoint: Endpoint, tokens: int) -> float:
+    def soft(self, endpoint: Endpoint, tokens: int, stream: bool = True) -> float:
         """Seconds after which its first output is late, for a prompt of so many tokens. Sorts: ask if you hedge."""
-        return self._seen.get(endpoint.id, UNSEEN).soft(tokens)
+        return self._seen.get(endpoint.id, UNSEEN).soft(tokens, stream)
 
-    def usual(self, endpoint: Endpoint) -> float:
+    def usual(self, endpoint: Endpoint, stream: bool = True) -> float:
         """Seconds to its first output, half of the time; 0 is unknown. Sorts: ask when time is short."""
-        return self._seen.get(endpoint.id, UNSEEN).usual()
+        return self._seen.get(endpoint.id, UNSEEN).usual(stream)
 
     def turns(self, endpoint: Endpoint, account: Account) -> int:
         """Calls that began through this account, of all its models."""
@@ -128,6 +128,7 @@ class Health:
         failure: Failure | None,
         ttft: float | None,
         tokens: int,
+        stream: bool,
         flaw: Failure | None,
         weight: float | None,
     ) -> None:
@@ -141,7 +142,7 @@ class Health:
             own = self._circuits.failure(endpoint, account, probes, failure, ticket.began, now)
         else:
             if ttft is not None:
-                seen.sample(ttft, tokens, now)
+                seen.sample(ttft, tokens, now, stream)
             self._coolings.success(endpoint, account)
             counted = 0.0 if flaw is None else TABLE[flaw.kind].breaker if weight is None else weight
             own = self._circuits.success(endpoint, probes, counted, now)

@@ -18,6 +18,9 @@ SOONEST, LATEST = 2.0, 10.0
 PREAMBLE = 4_000
 """Tokens: what an answer waits for whatever its prompt (queue, network), in the time that reading prompt takes."""
 
+Samples = deque[tuple[float, int]]
+"""Seconds to the first output, and tokens of the prompt."""
+
 
 @define
 class Seen:
@@ -27,28 +30,31 @@ class Seen:
     turns: int = 0
     ttft: float = 0.0
     at: float = 0.0
-    _samples: deque[tuple[float, int]] = field(factory=lambda: deque(maxlen=SAMPLES))  # (ttft, prompt tokens)
+    _streamed: Samples = field(factory=lambda: deque(maxlen=SAMPLES))
+    _plain: Samples = field(factory=lambda: deque(maxlen=SAMPLES))  # whose first output comes with the last
 
-    def sample(self, ttft: float, tokens: int, now: float) -> None:
+    def sample(self, ttft: float, tokens: int, now: float, stream: bool = True) -> None:
         if ttft >= self.ttft:
             self.ttft = ttft
         else:
             keep = math.exp(-max(0.0, now - self.at) / DECAY)
             self.ttft = self.ttft * keep + ttft * (1 - keep)
         self.at = now
-        self._samples.append((ttft, tokens))
+        (self._streamed if stream else self._plain).append((ttft, tokens))
 
-    def soft(self, tokens: int) -> float:
+    def soft(self, tokens: int, stream: bool = True) -> float:
         """Seconds after which a first output is late. A long prompt may take longer than short ones took."""
-        if not self._samples:
+        samples = self._streamed if stream else self._plain
+        if not samples:
             return LATEST
         whole = tokens + PREAMBLE
-        scaled = sorted([ttft * whole / (seen + PREAMBLE) for ttft, seen in self._samples])
+        scaled = sorted([ttft * whole / (seen + PREAMBLE) for ttft, seen in samples])
         high = scaled[math.ceil(0.95 * len(scaled)) - 1]
         return min(max(LATE * high, SOONEST), LATEST)
 
-    def usual(self) -> float:
+    def usual(self, stream: bool = True) -> float:
         """Seconds to the first output, half of the time; 0 is unknown."""
-        if not self._samples:
+        samples = self._streamed if stream else self._plain
+        if not samples:
             return 0.0
-        return sorted([ttft for ttft, _ in self._samples])[(len(self._samples) - 1) // 2]
+        return sorted([ttft for ttft, _ in samples])[(len(samples) - 1) // 2]

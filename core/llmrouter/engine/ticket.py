@@ -43,6 +43,7 @@ class Ticket:
         ttft: float | None,
         tokens: int = 0,
         *,
+        stream: bool = True,
         flaw: Failure | None = None,
         weight: float | None = None,
     ) -> None:
@@ -53,4 +54,4 @@ class Ticket:
         """
         if self._open:
             self._open = False
-            self._health.ended(self, failure, ttft, tokens, flaw, weight)
+            self._health.ended(self, failure, ttft, tokens, stream, flaw, weight)
