@@ -38,4 +38,4 @@ def test_a_limit_of_six_admits_exactly_six_of_a_burst_to_four_processes(round: i
     assert len(upstream.requests) == ADMITTED
     assert {answer.text for answer in good} == {TEXT}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
-    assert {answer.error["code"] for answer in refused} <= {"rate_limit_exceeded", "queue_timeout"}
+    assert {answer.error["code"] for answer in refused} <= {"rate_limit_exceeded", "queue_timeout", "queue_full"}
