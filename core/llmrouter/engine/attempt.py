@@ -218,7 +218,7 @@ class Attempt:
             if reading.fault:
                 raise Broken(self._fault(reading.fault))
             if frames := await self._next():
-                if reading.keeps:
+                if reading.may_keep and reading.keeps:
                     kept += frames
                 elif not kept:
                     return frames

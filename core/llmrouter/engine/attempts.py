@@ -70,8 +70,13 @@ class Attempts:
     async def open(self) -> Attempt | None:
         """The next attempt whose answer may be written; None when no turn is left."""
         role: Role = "rescue" if self.rescuing else "turn"
-        while taken := await self._next():
-            attempt, failure = await self._opened(self._start(taken, role))
+        while self._may_go_on() and (taken := await self.admission.next(self.made)):
+            attempt = self._start(taken, role)
+            after = self._hedge_after(attempt)
+            if after is None:
+                failure = await self.calls.send(attempt)
+            else:
+                attempt, failure = await race(attempt, after, self.calls.send, self._second, self._overtaken)
             if failure is None:
                 self.dropped = attempt.dropped + getattr(attempt.reply, "dropped", ())
                 return attempt
@@ -117,9 +122,6 @@ class Attempts:
 
     # ---- which turn -----------------------------------------------------------------------------
 
-    async def _next(self, avoid: str = "") -> Taken | None:
-        return await self.admission.next(self.made, avoid) if self._may_go_on() else None
-
     def _may_go_on(self) -> bool:
         if not self.made:
             return self.left() > 0
@@ -140,13 +142,6 @@ class Attempts:
         self.steps.append(attempt)
         self.made += 1
         return attempt
-
-    async def _opened(self, first: Attempt) -> tuple[Attempt, Failure | None]:
-        """Send, and where that is wanted against a long silence, a second call beside it."""
-        after = self._hedge_after(first)
-        if after is None:
-            return first, await self.calls.send(first)
-        return await race(first, after, self.calls.send, self._second, self._overtaken)
 
     def _hedge_after(self, first: Attempt) -> float | None:
         """Seconds of silence after which another is called; None: it is waited for alone.
@@ -170,7 +165,9 @@ class Attempts:
         if first.role != "probe" and not self.budget.hedges.withdraw(cost):
             return None
         self._hedged = True
-        taken = await self._next(avoid=first.turn.endpoint.provider)
+        if not self._may_go_on():
+            return None
+        taken = await self.admission.next(self.made, avoid=first.turn.endpoint.provider)
         return self._start(taken, "hedge") if taken else None
 
     def _end(self, attempt: Attempt, failure: Failure) -> None:

@@ -204,7 +204,7 @@ class Exchange:
                 self._said.take(frame.events)
             data += write(frame, frame.wire == wire)
         if data:
-            await self._write(data, attempt)
+            await self.outlet.write(data, {} if self.outlet.opened else headers.answer(self, attempt))
 
     async def _write(self, data: bytes, attempt: Attempt | None) -> None:
         await self.outlet.write(data, {} if self.outlet.opened else headers.answer(self, attempt))

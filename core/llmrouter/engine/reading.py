@@ -58,6 +58,7 @@ class Reading:
     ) -> None:
         self._clock, self._whole, self._calls, self._skips, self._counts = clock, whole, calls, skips, counts
         self._inspection = inspection
+        self.may_keep = whole or calls
 
     @property
     def holds(self) -> bool:
