@@ -29,8 +29,8 @@ def test_outages_of_providers_are_not_outages_of_the_router(days: float, seeds: 
 def test_no_answer_is_stitched_together_of_two(tmp_path: Path) -> None:
     """What the promise above says of `wrong`, whatever becomes of the rest of it."""
     for profile in ("default", "resilient", "agents"):
-        figures = play(tmp_path, OUTAGES, duration=3 * HOUR, profile=profile).report.figures
-        assert figures["requests"] > 1_500
+        figures = play(tmp_path, OUTAGES, duration=HOUR, profile=profile).report.figures
+        assert figures["requests"] > 500
         assert figures["outcomes"]["wrong"] == 0
         assert figures["availability"] >= 0.99
 

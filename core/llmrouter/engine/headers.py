@@ -58,7 +58,7 @@ def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
         found["x-llmrouter-queued-ms"] = f"{exchange.attempts.admission.queued * 1e3:.0f}"
     if attempt is None:
         return found
-    found |= _served(exchange, attempt)
+    _say_who(found, exchange, attempt)
     if attempt.reply:
         for name, value in attempt.reply.headers.items():
             if name.startswith(KEPT):
@@ -66,15 +66,13 @@ def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
     return found
 
 
-def _served(exchange: Exchange, attempt: Attempt) -> dict[str, str]:
+def _say_who(found: dict[str, str], exchange: Exchange, attempt: Attempt) -> None:
     """Who answered, why, and at what price."""
     turn = attempt.turn
-    found = {
-        "x-llmrouter-provider": turn.endpoint.provider,
-        "x-llmrouter-model": _ascii(turn.endpoint.model),
-        "x-llmrouter-account": turn.account.id,
-        "x-llmrouter-attempts": str(exchange.attempts.made),
-    }
+    found["x-llmrouter-provider"] = turn.endpoint.provider
+    found["x-llmrouter-model"] = _ascii(turn.endpoint.model)
+    found["x-llmrouter-account"] = turn.account.id
+    found["x-llmrouter-attempts"] = str(exchange.attempts.made)
     if exchange.decision:
         code = because(exchange.decision, exchange.attempts.lines())
         found["x-llmrouter-reason"] = f"{code}; {phrase(code)}"
@@ -83,7 +81,6 @@ def _served(exchange: Exchange, attempt: Attempt) -> dict[str, str]:
     if flaw := attempt.reading.flaw:
         found["x-llmrouter-flaw"] = _ascii(flaw.message)
     found["server-timing"] = f"upstream;dur={_milliseconds(exchange, attempt):.1f}"
-    return found
 
 
 def refusal(exchange: Exchange, why: Trouble) -> dict[str, str]:
