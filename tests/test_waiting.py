@@ -12,7 +12,7 @@ from llmrouter.errors import TransportError
 from llmrouter.settings import EngineSettings, LimitSettings, ProviderSettings, QueueSettings
 from llmrouter.testing import run
 from llmrouter.types import Attempt
-from tests.house import Answer, House, Socket, Upstream, error, plain
+from tests.house import Answer, House, Socket, Upstream, error, plain, streamed
 
 DEFAULT = EngineSettings()
 ONE = (LimitSettings(unit="concurrent", amount=1, window=""),)
@@ -239,5 +239,28 @@ def test_who_waits_for_what_failed_stands_in_nobodys_way() -> None:
         assert house.engine.clock() == before
         assert not unlucky.done()
         assert (await unlucky).text == "ok"
+
+    run(main())
+
+
+@pytest.mark.parametrize("failing", [error(500), error(503), TransportError("connect", "refused")], ids=repr)
+def test_in_an_outage_the_fallback_speaks_within_seven_tenths_of_a_second(failing: Answer | Exception) -> None:
+    """The repeat of the first tier included; peers are tried at once."""
+
+    class Listening(Socket):
+        first = 0.0
+
+        async def write(self, data: bytes) -> None:
+            self.first = self.first or asyncio.get_running_loop().time()
+            await super().write(data)
+
+    async def main() -> None:
+        for seed in range(50):
+            upstreams = {"a/m": Upstream([failing]), "b/m": Upstream([Answer([0.05, *streamed("ok")])])}
+            house = House(upstreams, tiers=[["a/m"], ["b/m"]], seed=seed)
+            socket, before = Listening(), house.engine.clock()
+            await house.ask(socket, stream=True)
+            assert socket.text == "ok"
+            assert socket.first - before <= 0.7
 
     run(main())
