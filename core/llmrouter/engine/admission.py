@@ -33,12 +33,10 @@ class Admission:
     """
 
     turns: Turns
-    deadline = 0.0  # on the loop's clock
     refused: Exhausted | None = None  # the client's own limit, where that stood in the way
     queued = 0.0  # seconds spent waiting for a hold to end
     queue: Literal["", "full", "timeout"] = ""  # why waiting for one came to nothing
-    _resorted = _waiting = False
-    _estimated = 0.0  # USD, of all calls so far
+    _waiting = False
 
     def __init__(
         self,
@@ -49,16 +47,16 @@ class Admission:
         settings: EngineSettings,
         asks: Callable[[Turn], list[Ask]],
         budget: RetryBudget,
+        deadline: float,  # on the loop's clock
     ) -> None:
         self._engine, self._request, self._world, self._budget = engine, request, world, budget
-        self._group, self._settings, self._asks = group, settings, asks
+        self._group, self._settings, self._asks, self._deadline = group, settings, asks, deadline
         self.steps: list[Attempt | Skip] = []
         self._held: list[tuple[Turn, Hold]] = []
         self._skipped: list[Turn] = []
         self._failed: list[tuple[Turn, float]] = []  # that may be called once more, and when at the earliest
 
-    def plan(self, decision: Decision, deadline: float) -> None:
-        self.deadline = deadline
+    def plan(self, decision: Decision) -> None:
         # Nothing here may lead back to this object: only the garbage collector would find it then.
         accounts = partial(self._engine.accounts, request=self._request, world=self._world)
         self.turns = Turns(decision.plan, self._world.endpoint, accounts, self._engine.health.hold)
@@ -67,29 +65,33 @@ class Admission:
         """A turn failed in a way that passes: it may be called once more, where nothing else is left."""
         self._failed.append((turn, self._engine.clock() + wait))
 
-    async def next(self, made: int, avoid: str = "") -> Taken | None:
-        """The next turn; `made` calls were made before. None: there is none, or none of others than `avoid`."""
-        taken = await self._first(made, avoid)
+    async def next(self, avoid: str = "") -> Taken | None:
+        """The next turn. None: there is none, or none of others than the provider `avoid`."""
+        taken = await self._first(avoid)
         if taken or avoid:
             return taken
-        if not made and any(hold.until <= self._engine.clock() for _, hold in self._held):
+        first = not self._calls()
+        if first and any(hold.until <= self._engine.clock() for _, hold in self._held):
             return await self._last_resort()  # refused for this moment only, and nothing else is left
-        return await self._wait(made) or (None if made else await self._last_resort())
+        return await self._wait() or (await self._last_resort() if first else None)
 
-    async def _first(self, made: int, avoid: str = "") -> Taken | None:
+    def _calls(self) -> list[Attempt]:
+        return [step for step in self.steps if isinstance(step, Attempt)]
+
+    async def _first(self, avoid: str = "") -> Taken | None:
         while turn := self.turns.take(avoid):
-            taken = await self._admitted(turn, made)
+            taken = await self._admitted(turn)
             if not isinstance(taken, Hold):
                 return taken
             self._skip(turn, taken)
         return None
 
-    async def _admitted(self, turn: Turn, made: int) -> Taken | Hold:
+    async def _admitted(self, turn: Turn) -> Taken | Hold:
         """What a turn needs to be called, or what stands in its way."""
         health = self._engine.health
         if hold := health.hold(turn.endpoint, turn.account):
             return hold
-        if made and (want := self._wants(turn)):
+        if self.steps and (want := self._wants(turn)):
             return Hold(self._engine.clock(), want, "request")
         asks = self._asks(turn)
         if asks and not self._waiting and self._engine.queues.waiting(self._group):
@@ -103,16 +105,17 @@ class Admission:
         if isinstance(claimed, Hold):
             taken.close({})
             return claimed
-        self._estimated += turn.candidate.cost or 0.0
         return turn, taken, claimed
 
     def _wants(self, turn: Turn) -> str:
         """What one more call needs and this request has not: time, or what its client will pay for all."""
+        calls, ceiling = self._calls(), self._request.facts.hints.get("budget")
+        if not calls:
+            return ""
         if self._left() < self._engine.health.usual(turn.endpoint, turn.candidate.wire.stream):
             return "time"
-        ceiling = self._request.facts.hints.get("budget")
-        is_too_dear = ceiling is not None and self._estimated + (turn.candidate.cost or 0.0) > float(ceiling)
-        return "budget" if is_too_dear else ""
+        costs = [one.candidate.cost or 0.0 for one in (turn, *(call.turn for call in calls))]
+        return "budget" if ceiling is not None and sum(costs) > float(ceiling) else ""
 
     def _skip(self, turn: Turn, hold: Hold) -> None:
         """Recorded once, however often it is looked at again."""
@@ -125,12 +128,12 @@ class Admission:
 
     # ---- nothing is free ------------------------------------------------------------------------
 
-    async def _wait(self, made: int) -> Taken | None:
+    async def _wait(self) -> Taken | None:
         """Wait for the first hold to end, and look again: `max_wait` in all."""
         self._failed = [one for one in self._failed if not self._wants(one[0])]
         while (soonest := self._soonest()) is not None:
             if any(hold.reason == "limit" for _, hold in self._held):
-                return await self._stand_in_line(soonest, made)
+                return await self._stand_in_line(soonest)
             # For what is no limit nobody gets ahead by standing in line, and nobody should stand behind.
             before = self._engine.clock()
             if soonest - before > self._patience():
@@ -140,11 +143,11 @@ class Admission:
             finally:
                 self.queued += self._engine.clock() - before
             self._bring_back()
-            if taken := await self._first(made):
+            if taken := await self._first():
                 return taken
         return None
 
-    async def _stand_in_line(self, soonest: float | None, made: int) -> Taken | None:
+    async def _stand_in_line(self, soonest: float | None) -> Taken | None:
         """Wait in the group's queue for the turn to look again, as often as that makes sense."""
         patience = self._patience()
         if patience <= 0:
@@ -161,7 +164,7 @@ class Admission:
             with place:
                 while soonest is not None and await place.turn(soonest, until):
                     self._bring_back()
-                    if taken := await self._first(made):
+                    if taken := await self._first():
                         return taken
                     soonest = self._soonest()
         finally:
@@ -175,7 +178,7 @@ class Admission:
         return min(self._settings.queue.max_wait - self.queued, self._left())
 
     def _left(self) -> float:
-        return self.deadline - asyncio.get_running_loop().time()
+        return self._deadline - asyncio.get_running_loop().time()
 
     def _soonest(self) -> float | None:
         """When the first of what is held, or has failed, may be called."""
@@ -197,10 +200,9 @@ class Admission:
                 self.turns.put_back(turn)
 
     async def _last_resort(self) -> Taken | None:
-        """All is held, and nothing was called: try what is held for the shortest time, once."""
-        if not self._held or self._resorted:
+        """All is held, and nothing was called: try what is held for the shortest time."""
+        if not self._held:
             return None
-        self._resorted = True
         turn, hold = min(self._held, key=lambda held: held[1].until)
         if hold.reason in CLOSED:
             return None

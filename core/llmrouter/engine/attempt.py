@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -16,6 +15,7 @@ from llmrouter.types import Call, Failure, Fault, Frame, Role, Sighting, Unit, U
 
 from .reading import Reading
 from .silence import Patience, Silence
+from .ticket import Ticket
 from .turns import Turn
 
 HELD_FRAMES = 64
@@ -42,23 +42,6 @@ class Broken(Exception):
         self.failure = failure
 
 
-class Charge(Protocol):
-    """A turn as health sees it: in flight until `end`."""
-
-    @property
-    def probing(self) -> bool: ...
-    def end(
-        self,
-        failure: Failure | None,
-        ttft: float | None,
-        tokens: int = 0,
-        *,
-        stream: bool = True,
-        flaw: Failure | None = None,
-        weight: float | None = None,
-    ) -> None: ...
-
-
 class Attempt:
     """Owns one reply, one reservation and one place in flight. `finish` ends all three, once, without waiting."""
 
@@ -70,8 +53,6 @@ class Attempt:
     spare: Sequence[Frame] = ()  # a whole answer that was not good enough
     repaired = ""
     dropped: tuple[str, ...] = ()  # what the upstream was not told, or was told otherwise
-    mend: Mend | None = None
-    tokens = 0  # of the prompt, as far as they are known
     _held: Sequence[Frame] = ()
     _chunks: AsyncIterator[bytes]
     _size = 0
@@ -87,15 +68,18 @@ class Attempt:
         reader: Reader,
         reading: Reading,
         reservation: Reservation,
-        charge: Charge,
+        ticket: Ticket,
         patience: Patience,
         clock: Clock,
         started: float,
         role: Role = "turn",
+        tokens: int = 0,  # of the prompt, as far as they are known
+        mend: Mend | None = None,
     ) -> None:
         self.turn, self.provider, self.judge, self.reader, self.reading = turn, provider, judge, reader, reading
-        self.reservation, self.charge = reservation, charge
+        self.reservation, self.ticket = reservation, ticket
         self.patience, self.clock, self.started, self.role = patience, clock, started, role
+        self.tokens, self.mend = tokens, mend
 
     @property
     def first_output(self) -> float | None:
@@ -218,7 +202,7 @@ class Attempt:
             if reading.fault:
                 raise Broken(self._fault(reading.fault))
             if frames := await self._next():
-                if reading.may_keep and reading.keeps:
+                if reading.keeps:
                     kept += frames
                 elif not kept:
                     return frames
@@ -315,7 +299,7 @@ class Attempt:
         ttft = None if first is None else first - self.started
         weight = REPAIRED if self.repaired else None
         stream = self.turn.candidate.wire.stream
-        self.charge.end(failure, ttft, self.tokens, stream=stream, flaw=flaw, weight=weight)
+        self.ticket.end(failure, ttft, self.tokens, stream=stream, flaw=flaw, weight=weight)
 
     def excuse(self) -> Sequence[Frame]:
         """The answer that was not good enough, to be given because there is no better one."""

@@ -13,7 +13,7 @@ from .admission import Admission, Taken
 from .attempt import Attempt
 from .calls import Calls
 from .racing import race
-from .table import TABLE, Rule
+from .table import TABLE
 from .turns import Turn
 from .world import World
 
@@ -55,14 +55,20 @@ class Attempts:
         self.budget = engine.budgets.of(expansion.group, self.settings)
         self.calls = Calls(engine, request, world, self.settings, self.deadline)
         self.admission = Admission(
-            engine, request, world, expansion.group, self.settings, self.calls.asks, self.budget.retries
+            engine,
+            request,
+            world,
+            expansion.group,
+            self.settings,
+            self.calls.asks,
+            self.budget.retries,
+            self.deadline,
         )
         self.steps: list[Attempt | Skip] = self.admission.steps
-        self._calls: dict[tuple[str, str], int] = {}  # of each turn
         self._most_calls = max(2, self.settings.attempts // SHARE)
 
     def plan(self, decision: Decision) -> None:
-        self.admission.plan(decision, self.deadline)
+        self.admission.plan(decision)
         self.budget.retries.deposit()
         if self.settings.hedge.at != "off":
             self.budget.hedges.deposit()
@@ -70,7 +76,7 @@ class Attempts:
     async def open(self) -> Attempt | None:
         """The next attempt whose answer may be written; None when no turn is left."""
         role: Role = "rescue" if self.rescuing else "turn"
-        while self._may_go_on() and (taken := await self.admission.next(self.made)):
+        while self._may_go_on() and (taken := await self.admission.next()):
             attempt = self._start(taken, role)
             after = self._hedge_after(attempt)
             if after is None:
@@ -135,10 +141,9 @@ class Attempts:
         turn, reservation, ticket = taken
         if ticket.probing:
             role = "probe"
-        elif _key(turn) in self._calls:
+        elif self._calls(turn):
             role = "repeat"
-        self._calls[_key(turn)] = self._calls.get(_key(turn), 0) + 1
-        attempt = self.calls.make(turn, reservation, ticket, role, self.left())
+        attempt = self.calls.make(turn, reservation, ticket, role)
         self.steps.append(attempt)
         self.made += 1
         return attempt
@@ -167,7 +172,7 @@ class Attempts:
         self._hedged = True
         if not self._may_go_on():
             return None
-        taken = await self.admission.next(self.made, avoid=first.turn.endpoint.provider)
+        taken = await self.admission.next(avoid=first.turn.endpoint.provider)
         return self._start(taken, "hedge") if taken else None
 
     def _end(self, attempt: Attempt, failure: Failure) -> None:
@@ -189,10 +194,15 @@ class Attempts:
 
     # ---- once more ------------------------------------------------------------------------------
 
+    def _calls(self, turn: Turn) -> int:
+        """How often a turn was called."""
+        made = [step.turn for step in self.steps if isinstance(step, Attempt)]
+        return sum(one.endpoint is turn.endpoint and one.account is turn.account for one in made)
+
     def _repeat_after(self, turn: Turn, failure: Failure) -> float | None:
         """Seconds to wait before the same turn is called again; None if the next one comes first."""
         rule = TABLE[failure.kind]
-        if self._calls[_key(turn)] > 1 or failure.then or self.admission.turns.peer(turn.candidate.tier):
+        if self._calls(turn) > 1 or failure.then or self.admission.turns.peer(turn.candidate.tier):
             return None
         wait = self._hinted_wait(failure) if failure.kind == "rate_limited" else None
         if wait is None and rule.repeats and rule.backoff:
@@ -201,7 +211,7 @@ class Attempts:
 
     def _later(self, turn: Turn, failure: Failure) -> None:
         """What failed in a way that passes may be called once more, where nothing else is left."""
-        if _passes(TABLE[failure.kind]) and not failure.then and self._calls[_key(turn)] < self._most_calls:
+        if TABLE[failure.kind].passes and not failure.then and self._calls(turn) < self._most_calls:
             longest = min(BACKOFF * 2.0**self.made, LONGEST_BACKOFF)
             self.admission.again(turn, self.engine.random.uniform(BACKOFF, longest))
 
@@ -227,12 +237,3 @@ class Attempts:
         """The first refusal of a parameter is this upstream's own; a second one is the client's mistake."""
         excused, self._excused = self._excused, True
         return failure.code in UNSUPPORTED and not excused
-
-
-def _key(turn: Turn) -> tuple[str, str]:
-    return turn.endpoint.id, turn.account.id
-
-
-def _passes(rule: Rule) -> bool:
-    """Whether what failed once may go well the next time. Silence is not asked again: it costs its whole limit."""
-    return rule.repeats > 0 or rule.hold == "cooling"

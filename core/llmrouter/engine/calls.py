@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,12 +18,13 @@ from llmrouter.protocols import Dialect, Remembers, Reservation
 from llmrouter.settings import EngineSettings
 from llmrouter.types import Ask, Call, Failure, Request, Role
 
-from .attempt import Attempt, Charge
+from .attempt import Attempt, Mend
 from .inspection import Inspection, expected_of
 from .mending import mended
 from .reading import Reading
 from .rules import judging
 from .silence import Patience
+from .ticket import Ticket
 from .turns import Turn
 from .world import World
 
@@ -52,11 +54,11 @@ class Calls:
         self._may_be_json = not JSON.isdisjoint(facts.needs)
         self._expected = partial(expected_of, world.dialects[facts.wire.dialect], facts.op, request.fields)
 
-    def make(self, turn: Turn, reservation: Reservation, charge: Charge, role: Role, left: float) -> Attempt:
+    def make(self, turn: Turn, reservation: Reservation, ticket: Ticket, role: Role) -> Attempt:
         wire, world, clock = turn.candidate.wire, self._world, self._engine.clock
         provider, stream = world.providers[turn.endpoint.provider], self._settings.stream
         inspection = Inspection(self._expected, self._may_be_json) if self._reads else None
-        attempt = Attempt(
+        return Attempt(
             turn=turn,
             provider=provider,
             judge=judging(self._settings.rules, turn.endpoint.provider, provider.judge),
@@ -70,16 +72,21 @@ class Calls:
                 inspection=inspection,
             ),
             reservation=reservation,
-            charge=charge,
-            patience=self._patience(turn, left),
+            ticket=ticket,
+            patience=self._patience(turn),
             clock=clock,
             started=clock(),
             role=role,
+            tokens=self._request.facts.input_tokens,
+            mend=self._mend(inspection, wire.stream),
         )
-        attempt.tokens = self._request.facts.input_tokens
-        if world.repair and inspection and (self._whole or not wire.stream):
-            attempt.mend = partial(mended, world.repair, inspection)
-        return attempt
+
+    def _mend(self, inspection: Inspection | None, stream: bool) -> Mend | None:
+        """What mends an answer, where one is held back whole; else it would depend on how its bytes arrive."""
+        repair = self._world.repair
+        if repair is None or inspection is None or (stream and not self._whole):
+            return None
+        return partial(mended, repair, inspection)
 
     async def send(self, attempt: Attempt) -> Failure | None:
         """What is wrong with the answer, if so, as soon as it may be written."""
@@ -136,14 +143,14 @@ class Calls:
     async def _found(self, names: Sequence[str]) -> Mapping[str, bytes]:
         return await self._engine.memory.find(self._request.facts.client, names)
 
-    def _patience(self, turn: Turn, left: float) -> Patience:
+    def _patience(self, turn: Turn) -> Patience:
         times, facts = self._settings.timeouts, self._request.facts
         own = self._world.settings.providers[turn.endpoint.provider].timeout
         waits, slow = own or times.headers, 0.0
         if own is None and facts.op == "chat" and not turn.candidate.wire.stream:
             slow = min(facts.max_output or MOST_OUTPUT, MOST_OUTPUT) / TOKENS_PER_SECOND
         return Patience(
-            headers=max(0.001, min(waits + slow, left)),
+            headers=max(0.001, min(waits + slow, self._deadline - asyncio.get_running_loop().time())),
             ttft=max(waits, times.ttft_hard) + slow,
             idle=times.idle,
             deadline=self._deadline,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -204,10 +204,10 @@ class Exchange:
                 self._said.take(frame.events)
             data += write(frame, frame.wire == wire)
         if data:
-            await self.outlet.write(data, {} if self.outlet.opened else headers.answer(self, attempt))
+            await self._write(data, attempt)
 
-    async def _write(self, data: bytes, attempt: Attempt | None) -> None:
-        await self.outlet.write(data, {} if self.outlet.opened else headers.answer(self, attempt))
+    def _write(self, data: bytes, attempt: Attempt | None) -> Awaitable[None]:
+        return self.outlet.write(data, {} if self.outlet.opened else headers.answer(self, attempt))
 
     async def _keep(self, keep: Keep) -> None:
         await self.engine.memory.keep(self.facts.client, keep)

@@ -43,7 +43,6 @@ class Reading:
     fault: Fault | None = None  # to be judged once what came before it was taken
     flaw: Failure | None = None
     characters = 0  # of output; counted only where somebody asks for a rate
-    _called = False
     _hears: Callable[[str], bool] | None = None  # takes text that is like the one before
 
     def __init__(
@@ -56,21 +55,14 @@ class Reading:
         counts: bool = False,
         inspection: Inspection | None = None,
     ) -> None:
-        self._clock, self._whole, self._calls, self._skips, self._counts = clock, whole, calls, skips, counts
+        self._clock, self._calls, self._skips, self._counts = clock, calls, skips, counts
         self._inspection = inspection
-        self.may_keep = whole or calls
+        self.keeps = whole  # what comes now must not be written before the finish
 
     @property
     def holds(self) -> bool:
         """Whether what was read so far must not be written yet."""
-        if self.finished:
-            return False
-        return self._whole or self.first_output is None or (self._calls and self._called)
-
-    @property
-    def keeps(self) -> bool:
-        """The same, of an answer from which something was written."""
-        return not self.finished and (self._whole or (self._calls and self._called))
+        return self.keeps or (self.first_output is None and not self.finished)
 
     def see(self, frames: list[Frame]) -> Sequence[Frame]:
         """Note what the frames mean. What comes with or after a fault is left out."""
@@ -104,7 +96,8 @@ class Reading:
             self.first_output = self._clock()
         inspection = self._inspection
         self.lively = kind in LIVELY
-        self._called = self._called or kind is ToolStart
+        if kind is ToolStart and self._calls and not self.finished:
+            self.keeps = True
         if self._counts:
             self.characters += len(getattr(event, "text", "") or getattr(event, "json", ""))
         elif inspection:
@@ -115,7 +108,7 @@ class Reading:
     def _finish(self, finish: Finish) -> None:
         if not self.finished and self._inspection and (wrong := self._inspection.end(finish.reason)):
             self._flawed(wrong)
-        self.finished = True
+        self.finished, self.keeps = True, False
 
     def _flawed(self, wrong: str) -> None:
         if self.flaw is None:

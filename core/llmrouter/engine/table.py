@@ -34,6 +34,11 @@ class Rule:
     alert: bool = False  # a hold is said in the log: somebody has to mend something
     answered: bool = True  # the upstream was there, whatever it said
 
+    @property
+    def passes(self) -> bool:
+        """Whether what failed once may go well the next time. Silence is not asked again: it costs much."""
+        return self.repeats > 0 or self.hold == "cooling"
+
     def hold_for(self, failure: Failure, now: float, streak: int, draw: random.Random) -> float:
         """Seconds: an operator's word, the upstream's hint, else first·2ⁿ with full jitter above the first."""
         if failure.hold is not None:
