@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -78,14 +78,6 @@ def serving(config: str | None, environ: Mapping[str, str] | None = None) -> Ite
         assert not thread.is_alive(), "the router did not end"
 
 
-class _Server(Server):
-    """The server as it is, but for signals: those belong to the main thread."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
 async def _serve(
     path: Path | None,
     environ: Mapping[str, str],
@@ -100,7 +92,7 @@ async def _serve(
         settings = evolve(settings, catalogue=CatalogueSettings(refresh=None))
     async with Router.open(settings, loaded.plugins, state=Path(environ["LLMROUTER_STATE_DIR"])) as router:
         served.loop, served.router = asyncio.get_running_loop(), router
-        server = _Server(create_app(router), settings.server, up.set)
+        server = Server(create_app(router), settings.server, up.set, signals=False)
         running = asyncio.create_task(server.serve([listening]))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait((running, stopped), return_when=asyncio.FIRST_COMPLETED)

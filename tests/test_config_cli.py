@@ -11,6 +11,7 @@ from llmrouter import builtin
 from llmrouter.cli import config as config_command
 from llmrouter.cli import plugins as plugins_command
 from llmrouter.config import effective, load, look
+from llmrouter.config.redact import HIDDEN
 from llmrouter.errors import ConfigError
 from llmrouter.plugins import Plugins
 from llmrouter.settings import HedgeSettings, QueueSettings
@@ -227,3 +228,18 @@ def test_a_profile_is_shown_for_what_it_means(tmp_path: Path) -> None:
     assert settings.engine.hedge == HedgeSettings(at="soft_ttft", budget=0.5)
     assert settings.groups["g"].engine is not None
     assert settings.groups["g"].engine.queue == QueueSettings(depth=1024, max_wait=600.0)
+
+
+def test_what_is_written_can_be_shown_alone(tmp_path: Path) -> None:
+    text = 'providers: {a: {plugin: acme, api_key: "${KEY}"}}\nengine: {profile: batch}\n'
+    reading = look(write(tmp_path, text), {"KEY": "sk-secret"}, plugins=some_plugins())
+    assert effective(reading, whole=False) == {
+        "providers": {"a": {"plugin": "acme", "api_key": HIDDEN}},
+        "engine": {"profile": "batch"},
+    }
+    path = str(write(tmp_path, "providers: {a: {plugin: nobody}}\nengine: {deadline: 5s}\n"))
+    shown = CliRunner().invoke(config_command.command, ["show", "--written", "--config", path, "--json"])
+    assert json.loads(shown.stdout)["engine"] == {"deadline": "5s"}
+    whole = CliRunner().invoke(config_command.command, ["show", "--effective", "--config", path, "--json"])
+    assert json.loads(whole.stdout)["engine"]["deadline"] == "5s"
+    assert json.loads(whole.stdout)["engine"]["attempts"] == 6

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -61,7 +61,7 @@ async def house(settings: Settings, plugins: Plugins, state: Path, seed: int) ->
         Router.open(settings, plugins, transport=transport, state=state, sinks=[records], seed=seed) as router,
     ):
         with bind("127.0.0.1", 0) as listener:
-            server = _Server(create_app(router), settings.server, ready.set)
+            server = Server(create_app(router), settings.server, ready.set, signals=False)
             running = asyncio.create_task(server.serve([listener]))
             await ready.wait()
             try:
@@ -69,11 +69,3 @@ async def house(settings: Settings, plugins: Plugins, state: Path, seed: int) ->
             finally:
                 server.should_exit = True
                 await running
-
-
-class _Server(Server):
-    """The server as it is, but for signals: those belong to the run."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield

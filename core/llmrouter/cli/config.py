@@ -65,15 +65,17 @@ def check(path: Path | None, strict: bool, as_json: bool) -> None:
 @_file
 @_json
 @click.option(
-    "--effective", is_flag=True, default=True, help="With every default and what `engine.profile` means: always so."
+    "--effective/--written",
+    default=True,
+    help="With every default and what `engine.profile` means, or only what is written.  [default: effective]",
 )
 def show(path: Path | None, as_json: bool, effective: bool) -> None:
-    """Print the configuration as it takes effect: profile and defaults filled in, secrets as “…”."""
+    """Print the configuration, secrets as “…”: as it takes effect, profile and defaults filled in."""
     from llmrouter import config
 
     reading = config.look(path, os.environ, builtins=_builtins(), require_variables=False)
     click.echo(f"from {reading.document.file}", err=True)
-    document = config.effective(reading)
+    document = config.effective(reading, whole=effective)
     if as_json:
         _print_json(document)
     else:

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 _NONE = object()
 
 
-def effective(reading: Reading) -> dict[str, Any]:
-    """The whole configuration as a document, every default in it. A variable stands there by its name."""
+def effective(reading: Reading, *, whole: bool = True) -> dict[str, Any]:
+    """The configuration as a document, its profile and every default in it; else what is written, and no more.
+
+    A variable stands there by its name.
+    """
     written = {where: _written(reading.document.value, where) for where in reading.resolved.sources}
-    return _filled(reading, written)
+    return _filled(reading, written, whole)
 
 
 def revision(reading: Reading) -> str:
@@ -51,12 +54,13 @@ def dump(document: Mapping[str, Any]) -> str:
     return text
 
 
-def _filled(reading: Reading, written: Mapping[Where, str]) -> dict[str, Any]:
+def _filled(reading: Reading, written: Mapping[Where, str], whole: bool = True) -> dict[str, Any]:
     import jsonschema
 
     validator: Validator = jsonschema.Draft202012Validator(reading.schema)
-    filler = _Filler(reading.schema, validator, written, reading.report.secrets)
-    filled: dict[str, Any] = filler.value(profiled(reading.resolved.value), reading.schema, ())
+    filler = _Filler(reading.schema, validator, written, reading.report.secrets, whole)
+    value = profiled(reading.resolved.value) if whole else reading.resolved.value
+    filled: dict[str, Any] = filler.value(value, reading.schema, ())
     return filled
 
 
@@ -74,6 +78,7 @@ class _Filler:
     validator: Validator
     written: Mapping[Where, str]
     secrets: set[str]
+    defaults: bool
 
     def value(self, value: Any, schema: Mapping[str, Any], where: Where) -> Any:
         schemas = list(self.applicable(schema, value))
@@ -91,7 +96,7 @@ class _Filler:
     def mapping(self, value: Mapping[str, Any], schemas: list[Mapping[str, Any]], where: Where) -> dict[str, Any]:
         known = {key: one for schema in schemas for key, one in schema.get("properties", {}).items()}
         others: Any = next((one["additionalProperties"] for one in schemas if "additionalProperties" in one), {})
-        absent = {key: self.default(one) for key, one in known.items() if key not in value}
+        absent = {key: self.default(one) for key, one in known.items() if self.defaults and key not in value}
         defaults = {key: one for key, one in absent.items() if one is not _NONE}
         return {
             key: self.value(one, known.get(key) or others, (*where, key))

@@ -50,14 +50,25 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 class Server(uvicorn.Server):
-    """Stops accepting, lets answers finish for `drain` seconds, then ends them with a word to their clients."""
+    """Stops accepting, lets answers finish for `drain` seconds, then ends them with a word to their clients.
 
-    def __init__(self, app: App, settings: ServerSettings, on_ready: Callable[[], None] | None = None) -> None:
+    Where `signals` are somebody else's it stops when `should_exit` is set.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        settings: ServerSettings,
+        on_ready: Callable[[], None] | None = None,
+        *,
+        signals: bool = True,
+    ) -> None:
         super().__init__(_config(app, settings))
         self.ended_by = 0  # the signal
         self._app = app
         self._drain = settings.drain
         self._on_ready = on_ready
+        self._signals = SIGNALS if signals else ()
 
     async def run_on(self, listener: socket.socket) -> int:
         """Serve until a signal comes; returns its number."""
@@ -82,12 +93,12 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None]:
         """uvicorn's own version raises the signal again at the end, before the router could close."""
         loop = asyncio.get_running_loop()
-        for number in SIGNALS:
+        for number in self._signals:
             loop.add_signal_handler(number, self._end, number)
         try:
             yield
         finally:
-            for number in SIGNALS:
+            for number in self._signals:
                 loop.remove_signal_handler(number)
 
     def _end(self, number: int) -> None:
