@@ -9,8 +9,9 @@ import tempfile
 from pathlib import Path
 
 from .contest import NAME, Contest
+from .gateways import CACHE, Peer, install
 from .measure import Measurement, Results, prepare
-from .peers import CACHE, Peer, Upstreams, all_peers, install
+from .peers import Upstreams, all_peers
 from .processes import CORES, free_port
 from .report import lines
 from .scenarios import MOST_ROUNDS, SCENARIOS, Scenario

@@ -23,8 +23,8 @@ from llmrouter.testing.upstream import Received, Script, Upstream
 from llmrouter.testing.upstream_scripts import answer, chosen
 
 from .contestants import Duo, contestants
+from .gateways import Peer
 from .measure import READY_WITHIN, NotReady, running
-from .peers import Peer
 from .processes import Process
 
 NAME = "chaos"

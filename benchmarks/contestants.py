@@ -7,18 +7,15 @@ gateway that learns to avoid one meets the next unprejudiced.
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from attrs import frozen
 
 from llmrouter.settings import Profile
 
-from .peers import CACHE, CHAT, Peer
+from .gateways import CHAT, LITELLM_KEY, Peer, litellm_at, llmrouter_at, portkey_at
 from .processes import free_port
 from .tools import Target
 
@@ -49,8 +46,7 @@ def contestants(duo: Duo, folder: Path) -> list[Peer]:
 
 
 def portkey(duo: Duo) -> Peer:
-    port, home = free_port(), CACHE / "portkey"
-    program = home / "node_modules/@portkey-ai/gateway/build/start-server.js"
+    port = free_port()
 
     def target(route: str) -> Target:
         hosts = [duo.address(who, int(route)) for who in ("faulty", "well")]
@@ -59,20 +55,11 @@ def portkey(duo: Duo) -> Peer:
         headers = {"authorization": "Bearer none", "x-portkey-config": json.dumps(config)}
         return Target(port, CHAT, MODEL, headers)
 
-    return Peer(
-        name="portkey",
-        command=("node", program, f"--port={port}", "--headless"),
-        target=target,
-        env={"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"},
-        cwd=home if home.is_dir() else None,
-        missing=""
-        if program.exists() and shutil.which("node")
-        else "not installed: run with --install (needs npm)",
-    )
+    return portkey_at(port, target)
 
 
 def litellm(duo: Duo, folder: Path) -> Peer:
-    port, program = free_port(), CACHE / "litellm/bin/litellm"
+    port, headers = free_port(), {"authorization": f"Bearer {LITELLM_KEY}"}
 
     def entry(who: str, case: int) -> dict[str, Any]:
         params = {"model": f"openai/{MODEL}", "api_base": duo.address(who, case), "api_key": "none"}
@@ -86,21 +73,13 @@ def litellm(duo: Duo, folder: Path) -> Peer:
             "fallbacks": [{f"faulty-{case}": [f"well-{case}"]} for case in duo.cases],
         },
         "litellm_settings": {"telemetry": False, "num_retries": 0, "request_timeout": PATIENCE},
-        "general_settings": {"master_key": "sk-bench-1234"},
     }
     path = folder / "litellm-chaos.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return Peer(
-        name="litellm",
-        command=(program, "--config", path, "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"),
-        target=lambda route: Target(port, CHAT, f"faulty-{route}", {"authorization": "Bearer sk-bench-1234"}),
-        env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION"},
-        missing="" if program.exists() else "not installed: run with --install",
-    )
+    return litellm_at(port, path, config, lambda route: Target(port, CHAT, f"faulty-{route}", headers))
 
 
 def llmrouter(duo: Duo, folder: Path, profile: Profile) -> Peer:
-    port, program, state = free_port(), Path(sys.executable).with_name("llmrouter"), folder / f"state-{profile}"
+    port = free_port()
 
     def entry(who: str, case: int) -> dict[str, Any]:
         common = {"plugin": "openai", "profile": "custom", "api_key": "none", "models": {MODEL: {}}}
@@ -115,12 +94,6 @@ def llmrouter(duo: Duo, folder: Path, profile: Profile) -> Peer:
         "catalogue": {"refresh": None},
     }
     path = folder / f"llmrouter-{profile}.yaml"
-    path.write_text(yaml.safe_dump(config))
-    state.mkdir(mode=0o700, exist_ok=True)
-    return Peer(
-        name=f"llmrouter {profile}",
-        command=(program, "serve", "--config", path, "--host", "127.0.0.1", "--port", str(port)),
-        target=lambda route: Target(port, CHAT, f"case-{route}"),
-        env={"LLMROUTER_STATE_DIR": str(state)},
-        missing="" if program.exists() else f"{program} does not exist: install this checkout",
+    return llmrouter_at(
+        port, path, config, lambda route: Target(port, CHAT, f"case-{route}"), f"llmrouter {profile}"
     )

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import define, field
 
 from .bodies import MARKS, BodyKind, body, body_file
-from .peers import Peer
+from .gateways import Peer
 from .processes import PEER_CORE, Process
 from .scenarios import Scenario, figures, trouble
 from .tools import Load, compiled, run_load

@@ -5,36 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import yaml
-from attrs import field, frozen
+from attrs import frozen
 
+from .gateways import CHAT, LITELLM_KEY, Peer, litellm_at, llmrouter_at, portkey_at
 from .llmrouter_peer import KEY as LLMROUTER_KEY
 from .llmrouter_peer import configuration, model_for
 from .processes import free_port
 from .scenarios import MOST_ROUNDS
 from .tools import Target
-
-CACHE = Path(os.environ.get("LLMROUTER_BENCH_CACHE", "~/.cache/llmrouter-bench")).expanduser()
-PORTKEY = "1.15.2"
-LITELLM = "1.106.2"
-CHAT = "/v1/chat/completions"
-
-
-@frozen(kw_only=True)
-class Peer:
-    """A gateway that can be started. `missing` says what it lacks, and how to get it."""
-
-    name: str
-    command: Sequence[str | Path] = ()  # none: it is the mock itself
-    target: Callable[[str], Target]
-    env: Mapping[str, str] = field(factory=dict)
-    cwd: Path | None = None
-    missing: str = ""
 
 
 @frozen
@@ -99,8 +79,7 @@ http {{
 
 
 def portkey(upstreams: Upstreams, folder: Path) -> Peer:
-    port, home = free_port(), CACHE / "portkey"
-    program = home / "node_modules/@portkey-ai/gateway/build/start-server.js"
+    port = free_port()
 
     def headers(route: str) -> dict[str, str]:
         if route in upstreams.plain:
@@ -109,20 +88,13 @@ def portkey(upstreams: Upstreams, folder: Path) -> Peer:
         targets = [{"provider": "openai", "custom_host": host, "api_key": "none"} for host in hosts]
         return {"x-portkey-config": json.dumps({"strategy": {"mode": "fallback"}, "targets": targets})}
 
-    return Peer(
-        name="portkey",
-        command=("node", program, f"--port={port}", "--headless"),
-        target=lambda route: Target(port, CHAT, headers={"authorization": "Bearer none", **headers(route)}),
-        env={"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"},
-        cwd=home if home.is_dir() else None,
-        missing=""
-        if program.exists() and shutil.which("node")
-        else "not installed: run with --install (needs npm)",
+    return portkey_at(
+        port, lambda route: Target(port, CHAT, headers={"authorization": "Bearer none", **headers(route)})
     )
 
 
 def litellm(upstreams: Upstreams, folder: Path) -> Peer:
-    port, program = free_port(), CACHE / "litellm/bin/litellm"
+    port = free_port()
 
     def entry(route: str) -> dict[str, object]:
         params = {"model": "openai/mock-model", "api_base": upstreams.address(route), "api_key": "none"}
@@ -132,45 +104,19 @@ def litellm(upstreams: Upstreams, folder: Path) -> Peer:
         "model_list": [entry(route) for route in (*upstreams.plain, *upstreams.failing)],
         "router_settings": {"num_retries": 0, "fallbacks": [{route: ["fast"]} for route in upstreams.failing]},
         "litellm_settings": {"telemetry": False, "num_retries": 0},
-        "general_settings": {"master_key": "sk-bench-1234"},
     }
-    path = folder / "litellm.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return Peer(
-        name="litellm",
-        command=(program, "--config", path, "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"),
-        target=lambda route: Target(port, CHAT, route, {"authorization": "Bearer sk-bench-1234"}),
-        env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION"},
-        missing="" if program.exists() else "not installed: run with --install",
-    )
+    headers = {"authorization": f"Bearer {LITELLM_KEY}"}
+    return litellm_at(port, folder / "litellm.yaml", config, lambda route: Target(port, CHAT, route, headers))
 
 
 def llmrouter(upstreams: Upstreams, folder: Path) -> Peer:
-    port, program, state = free_port(), Path(sys.executable).with_name("llmrouter"), folder / "state"
-    path = folder / "llmrouter.yaml"
-    path.write_text(yaml.safe_dump(configuration(upstreams.address, upstreams.plain, upstreams.failing)))
-    state.mkdir(mode=0o700, exist_ok=True)
-    return Peer(
-        name="llmrouter",
-        command=(program, "serve", "--config", path, "--host", "127.0.0.1", "--port", str(port)),
-        target=lambda route: Target(port, CHAT, model_for(route), {"authorization": f"Bearer {LLMROUTER_KEY}"}),
-        env={"LLMROUTER_STATE_DIR": str(state)},
-        missing="" if program.exists() else f"{program} does not exist: install this checkout",
+    port, headers = free_port(), {"authorization": f"Bearer {LLMROUTER_KEY}"}
+    config = configuration(upstreams.address, upstreams.plain, upstreams.failing)
+    return llmrouter_at(
+        port, folder / "llmrouter.yaml", config, lambda route: Target(port, CHAT, model_for(route), headers)
     )
 
 
 def _straight(upstreams: Upstreams, route: str, port: int) -> Target:
     path = upstreams.address(route).split(str(upstreams.port), 1)[1]
     return Target(port, f"{path}/chat/completions")
-
-
-def install() -> None:
-    """Install the peers that come from package registries into the cache folder. Raises CalledProcessError."""
-    home = CACHE / "portkey"
-    home.mkdir(parents=True, exist_ok=True)
-    # Later versions of this dependency answer every stream with a 500 on Node 20.
-    wanted = {"dependencies": {"@portkey-ai/gateway": PORTKEY}, "overrides": {"@hono/node-server": "1.13.7"}}
-    (home / "package.json").write_text(json.dumps({"private": True, **wanted}))
-    subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=home, check=True)
-    subprocess.run([sys.executable, "-m", "venv", CACHE / "litellm"], check=True)
-    subprocess.run([CACHE / "litellm/bin/pip", "install", "-q", f"litellm[proxy]=={LITELLM}"], check=True)

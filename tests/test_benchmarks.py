@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks import contestants
+from benchmarks import contestants, gateways
 from benchmarks.__main__ import chosen
 from benchmarks.bodies import NUMBER, SIZES, BodyKind, body, body_file
 from benchmarks.contest import Contest, cases
+from benchmarks.gateways import Peer
 from benchmarks.goals import GOALS, Goal, added, of, ratio
 from benchmarks.measure import Measurement, Results, prepare
-from benchmarks.peers import Peer, Upstreams, all_peers
+from benchmarks.peers import Upstreams, all_peers
 from benchmarks.processes import PEER_CORE, Process, free_port
 from benchmarks.report import bound, lines
 from benchmarks.scenarios import SCENARIOS, Scenario, figures, trouble
@@ -204,7 +205,7 @@ def test_the_names_of_scenarios_are_unique() -> None:
 
 def test_a_contest_counts_what_became_of_each_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With llmrouter alone: the others are not where they are looked for, and are skipped by their names."""
-    monkeypatch.setattr(contestants, "CACHE", tmp_path / "nowhere")
+    monkeypatch.setattr(gateways, "CACHE", tmp_path / "nowhere")
     some = [one for one in cases() if one.scenario.name in ("status_503", "cut_late", "flood")]
     contest = Contest(tmp_path, lambda line: None, cases=some).run()
     assert {*contest.skipped} == {"portkey", "litellm"}
