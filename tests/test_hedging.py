@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llmrouter.errors import TransportError
-from llmrouter.settings import EngineSettings, HedgeSettings, StreamSettings
+from llmrouter.settings import EngineSettings, HedgeSettings, StreamSettings, TimeoutSettings
 from llmrouter.testing import run
 from llmrouter.types import Account, Attempt, Card, Price
 from tests.house import Answer, House, Upstream, chunk, endpoint, error, plain, streamed
@@ -139,11 +139,13 @@ def test_hedges_have_a_budget_of_dollars() -> None:
         card = Card(price=Price(input=1.0, output=1_000.0))
         silent = Upstream([Answer([11.0, *streamed("slow")])])
         other = Upstream([Answer([5.0, *streamed("other")])])
-        settings = EngineSettings(hedge=HedgeSettings(at=1.0, budget=0.05, burst=0.0))
-        endpoints = [endpoint("a/m", card=card), endpoint("b/m", card=card)]
-        house = House({"a/m": silent, "b/m": other}, endpoints=endpoints, settings=settings)
-        await house.ask(stream=True)
-        assert not other.calls
+        settings = EngineSettings(hedge=HedgeSettings(at=1.0, budget=1.0, burst=0.0))
+        for priced in (True, False):  # every request deposits a hedge, and nobody has spent a dollar yet
+            cards = card if priced else Card()
+            endpoints = [endpoint("a/m", card=cards), endpoint("b/m", card=cards)]
+            house = House({"a/m": silent, "b/m": other}, endpoints=endpoints, settings=settings)
+            await house.ask(stream=True)
+            assert len(other.calls) == (0 if priced else 1)
 
     run(main())
 
@@ -182,7 +184,13 @@ def test_what_both_spent_is_in_the_record() -> None:
         answers = {"a/m": Upstream([Answer([1_000.0])]), "b/m": Upstream([Answer(streamed("ok"))])}
         house = House(answers, endpoints=[endpoint("a/m", card=card), endpoint("b/m", card=card)], settings=HEDGED)
         await house.ask(stream=True)
-        assert len(house.record.steps) == 2
+        lost, served = house.record.steps
+        assert isinstance(lost, Attempt)
+        assert isinstance(served, Attempt)
+        assert (lost.estimated, served.estimated) == (True, False)
+        assert lost.cost
+        assert served.cost
+        assert house.record.cost == pytest.approx(lost.cost + served.cost)
         assert house.record.usage.output == 1
 
     run(main())
@@ -201,5 +209,24 @@ def test_plain_answers_do_not_say_when_a_stream_is_late() -> None:
         before = house.engine.clock()
         assert (await house.ask(stream=True)).text == "ok"
         assert house.engine.clock() - before == pytest.approx(2.0, abs=0.1)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("settings", "after"),
+    [
+        (EngineSettings(hedge=HedgeSettings(at=3.0)), 3.0),
+        (EngineSettings(hedge=HedgeSettings(at="soft_ttft"), timeouts=TimeoutSettings(ttft_soft=4.0)), 4.0),
+    ],
+    ids=["a duration", "a soft limit of its own"],
+)
+def test_when_a_hedge_is_made_can_be_said(settings: EngineSettings, after: float) -> None:
+    async def main() -> None:
+        silent = Upstream([Answer([1_000.0])])
+        house = House({"a/m": silent, "b/m": Upstream([Answer(streamed("ok"))])}, settings=settings)
+        before = house.engine.clock()
+        assert (await house.ask(stream=True)).text == "ok"
+        assert house.engine.clock() - before == pytest.approx(after, abs=0.1)
 
     run(main())

@@ -33,7 +33,7 @@ from llmrouter.routing import Order
 from llmrouter.settings import ProviderSettings
 from llmrouter.state import state_dir
 from llmrouter.testing import run
-from llmrouter.types import Account, Endpoint, Failure, Request, RequestRecord, ToolCall
+from llmrouter.types import Account, Card, Endpoint, Failure, Request, RequestRecord, ToolCall
 from tests.house import Answer, Socket, Upstream, plain
 
 ANYTHING = {"type": "object", "additionalProperties": True}
@@ -96,8 +96,9 @@ class Kit:
     @hookimpl
     def llmrouter_register_providers(self) -> Iterable[ProviderType]:
         def endpoints(config: Any) -> list[Endpoint]:
-            own = (Account(config.name, config.name),)
-            return [Endpoint(provider=config.name, model="m", dialects=("openai.chat",), accounts=own)]
+            own, said = (Account(config.name, config.name),), config.models.get("m")
+            card = Card(price=said.price if said else None)
+            return [Endpoint(provider=config.name, model="m", dialects=("openai.chat",), accounts=own, card=card)]
 
         return [
             ProviderType(
@@ -284,3 +285,31 @@ def test_the_clock_goes_on_from_the_wall() -> None:
     clock = steady_clock()
     first = clock()
     assert clock() >= first > 1_700_000_000
+
+
+@pytest.mark.parametrize(
+    ("engine", "group", "policy"),
+    [
+        ("{}", "[one/m, two/m]", "order"),
+        ("{profile: batch}", "[one/m, two/m]", "cost"),
+        ("{}", "{members: [one/m, two/m], engine: {profile: batch}}", "cost"),
+        ("{profile: batch}", "{members: [one/m, two/m], policy: {plugin: order}}", "order"),
+    ],
+)
+def test_who_is_in_no_hurry_gets_the_cheapest_where_no_policy_says_otherwise(
+    engine: str, group: str, policy: str, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        prices = {"one": 9, "two": 1}
+        entries = [
+            f"{name}: {{plugin: kit, models: {{m: {{price: {{input: {usd}, output: {usd}}}}}}}}}"
+            for name, usd in prices.items()
+        ]
+        text = f"providers: {{{', '.join(entries)}}}\ngroups: {{fast: {group}}}\nengine: {engine}\n"
+        async with opened(Kit(), tmp_path, text) as router:
+            decision = await router.engine.preview(asked(router, "fast"), router.world)
+            assert decision.policy == policy
+            first = decision.plan[0].candidate.endpoint
+            assert first == ("two/m" if policy == "cost" else "one/m")
+
+    run(main())

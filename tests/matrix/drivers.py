@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol, TypeVar
 
 import anthropic
 import openai
@@ -66,6 +67,23 @@ class Refused(Exception):
     def __init__(self, status: int, message: str, retry_after: str | None) -> None:
         super().__init__(message)
         self.status, self.retry_after = status, retry_after
+
+
+class Closes(Protocol):
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=Closes)
+
+
+@contextmanager
+def opened(kinds: Mapping[str, Callable[[str], C]], base_url: str) -> Iterator[dict[str, C]]:
+    """One of each kind, in front of a router, until the block ends."""
+    with ExitStack() as stack:
+        made = {name: kind(base_url) for name, kind in kinds.items()}
+        for one in made.values():
+            stack.callback(one.close)
+        yield made
 
 
 class Driver(ABC):

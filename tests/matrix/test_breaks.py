@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from tests.clients.upstreams import RESPONSES, UPSTREAMS
 from tests.harness import Serving, serving
 
 from .breaking import ARGUMENTS, BREAKS, SLOW, THOUGHT, TOKENS, breaking
-from .drivers import DRIVERS, Asking
+from .drivers import DRIVERS, Asking, opened
 from .listening import LISTENERS, GeminiListener, Heard, Listener
 
 WIRES = tuple(UPSTREAMS)
@@ -83,10 +82,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 @pytest.fixture(scope="module")
 def listeners(router: Serving) -> Iterator[dict[str, Listener]]:
-    with ExitStack() as stack:
-        made = {name: kind(router.base_url) for name, kind in LISTENERS.items()}
-        for one in made.values():
-            stack.callback(one.close)
+    with opened(LISTENERS, router.base_url) as made:
         yield made
 
 

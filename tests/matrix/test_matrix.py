@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from llmrouter.testing.upstream_scripts import chosen
 from tests.clients.upstreams import RESPONSES, UPSTREAMS
 from tests.harness import Serving, serving
 
-from .drivers import DRIVERS, PICTURE, Asking, Driver, Refused
+from .drivers import DRIVERS, PICTURE, Asking, Driver, Refused, opened
 from .model import LIMITED, LONG, PERSON, TOO_LONG, mark, scripted
 
 STREAMS = pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
@@ -44,10 +43,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 @pytest.fixture(scope="module")
 def drivers(router: Serving) -> Iterator[dict[str, Driver]]:
-    with ExitStack() as stack:
-        made = {name: kind(router.base_url) for name, kind in DRIVERS.items()}
-        for one in made.values():
-            stack.callback(one.close)
+    with opened(DRIVERS, router.base_url) as made:
         yield made
 
 
