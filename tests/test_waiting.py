@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from llmrouter.errors import TransportError
+from llmrouter.protocols import Reply
 from llmrouter.settings import EngineSettings, LimitSettings, ProviderSettings, QueueSettings
 from llmrouter.testing import run
-from llmrouter.types import Attempt
+from llmrouter.types import Attempt, Call
 from tests.house import Answer, House, Socket, Upstream, error, plain, streamed
 
 DEFAULT = EngineSettings()
@@ -262,5 +264,33 @@ def test_in_an_outage_the_fallback_speaks_within_seven_tenths_of_a_second(failin
             await house.ask(socket, stream=True)
             assert socket.text == "ok"
             assert socket.first - before <= 0.7
+
+    run(main())
+
+
+def test_the_oldest_go_first_where_many_wait_for_an_upstreams_limit() -> None:
+    taken: Counter[int] = Counter()
+
+    class Window(Upstream):
+        """Takes two calls in ten seconds, and says when the next ten begin."""
+
+        async def send(self, call: Call) -> Reply:
+            window = int(self.clock() // 10)
+            taken[window] += 1
+            if taken[window] > 2:
+                return error(429, **{"retry-after": str((window + 1) * 10 - self.clock())})
+            return Answer(plain("ok"))
+
+    async def main() -> None:
+        settings = EngineSettings(attempts=30, wait_max=0.0, queue=QueueSettings(max_wait=300.0))
+        house, order = House({"a/m": Window([])}, settings=settings), []
+
+        async def ask(number: int) -> None:
+            await asyncio.sleep(number * 0.45)
+            assert (await house.ask()).text == "ok"
+            order.append(number)
+
+        await asyncio.gather(*map(ask, range(20)))
+        assert order == sorted(order)
 
     run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +23,11 @@ from .world import World
 
 if TYPE_CHECKING:
     from .engine import Engine
+
+COURTESY = 0.25
+"""Seconds that a new request lets others go ahead who wait for the same: enough for one to be refused again."""
+OLD = 60.0
+"""Seconds in which that shrinks to a third."""
 
 Taken = tuple[Turn, Reservation, Ticket]
 
@@ -135,17 +141,26 @@ class Admission:
             if any(hold.reason == "limit" for _, hold in self._held):
                 return await self._stand_in_line(soonest)
             # For what is no limit nobody gets ahead by standing in line, and nobody should stand behind.
-            before = self._engine.clock()
-            if soonest - before > self._patience():
+            if soonest - self._engine.clock() > self._patience():
                 return None
-            try:
-                await asyncio.sleep(max(soonest - before, PAUSE))
-            finally:
-                self.queued += self._engine.clock() - before
+            await self._pause(soonest)
             self._bring_back()
             if taken := await self._first():
                 return taken
         return None
+
+    async def _pause(self, until: float) -> None:
+        """Sleep, and a little longer the younger the request: where many wait for the same, the oldest go first."""
+        engine, before = self._engine, self._engine.clock()
+        engine.pausing += 1
+        try:
+            await asyncio.sleep(max(until - before, PAUSE))
+            if engine.pausing > 1:
+                age = engine.clock() - self._request.facts.at
+                await asyncio.sleep(COURTESY * math.exp(-max(0.0, age) / OLD))
+        finally:
+            engine.pausing -= 1
+            self.queued += engine.clock() - before
 
     async def _stand_in_line(self, soonest: float | None) -> Taken | None:
         """Wait in the group's queue for the turn to look again, as often as that makes sense."""

@@ -68,6 +68,7 @@ class Engine:
     budgets: Budgets = field(init=False)
     queues: Queues = field(init=False)
     under_way: int = 0
+    pausing: int = 0  # of these, how many wait for something that is no limit of ours
     _draw: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
