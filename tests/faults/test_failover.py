@@ -30,7 +30,9 @@ def upstreams() -> Iterator[tuple[Upstream, Upstream]]:
 
 
 def two(bad: Upstream, good: Upstream, **more: Any) -> str:
-    return config({"bad": bad.base_url, "good": good.base_url}, {"both": ["bad/m", "good/m"]}, **more)
+    """With the time-outs of every day: nobody is silent here but a busy machine."""
+    providers = {"bad": bad.base_url, "good": good.base_url}
+    return config(providers, {"both": ["bad/m", "good/m"]}, engine={"timeouts": {}, "deadline": "1m"}, **more)
 
 
 def ask(router: Serving, number: int, stream: bool) -> str:
