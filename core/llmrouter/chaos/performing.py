@@ -17,7 +17,6 @@ from .house import House
 from .scenario import Stage
 from .verdict import VERDICTS, Limits, Verdict, judge
 
-
 TAKES = 3
 """Times that a scenario is played at most: where the machine is busy, a hedge can win before the fault arrives."""
 
