@@ -141,7 +141,7 @@ class Attempts:
         turn, reservation, ticket = taken
         if ticket.probing:
             role = "probe"
-        elif self._calls(turn):
+        elif self.made and self._calls(turn):
             role = "repeat"
         attempt = self.calls.make(turn, reservation, ticket, role)
         self.steps.append(attempt)

@@ -38,6 +38,8 @@ MOST_OUTPUT = 4096
 
 JSON = frozenset({"json_schema", "json_object"})
 """Needs of a request whose answer is to be JSON."""
+FORMAL = JSON | {"tools"}
+"""Needs of a request whose answer has a form that can be spoiled, and mended."""
 
 
 class Calls:
@@ -52,6 +54,7 @@ class Calls:
         self._reads = facts.op == "chat" and settings.check_answers
         self._whole = facts.wire.stream and settings.stream.on_break == "buffer"
         self._may_be_json = not JSON.isdisjoint(facts.needs)
+        self._repair = world.repair if self._reads and not FORMAL.isdisjoint(facts.needs) else None
         self._expected = partial(expected_of, world.dialects[facts.wire.dialect], facts.op, request.fields)
 
     def make(self, turn: Turn, reservation: Reservation, ticket: Ticket, role: Role) -> Attempt:
@@ -83,10 +86,9 @@ class Calls:
 
     def _mend(self, inspection: Inspection | None, stream: bool) -> Mend | None:
         """What mends an answer, where one is held back whole; else it would depend on how its bytes arrive."""
-        repair = self._world.repair
-        if repair is None or inspection is None or (stream and not self._whole):
+        if self._repair is None or inspection is None or (stream and not self._whole):
             return None
-        return partial(mended, repair, inspection)
+        return partial(mended, self._repair, inspection)
 
     async def send(self, attempt: Attempt) -> Failure | None:
         """What is wrong with the answer, if so, as soon as it may be written."""

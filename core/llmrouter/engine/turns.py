@@ -44,6 +44,8 @@ class Turns:
 
     def take(self, avoid: str = "") -> Turn | None:
         """The next turn that nothing in this request forbids, of another provider than `avoid`."""
+        if not avoid:
+            return self._take()
         aside: list[Turn] = []
         try:
             while turn := self._take():
