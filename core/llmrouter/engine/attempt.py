@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 
-from llmrouter.catalogue.prices import cost
+from llmrouter.catalogue.prices import cost as price
 from llmrouter.errors import TransportError
 from llmrouter.protocols import Clock, Provider, Reader, Reply, Reservation
 from llmrouter.types import Attempt as Line
@@ -279,27 +279,35 @@ class Attempt:
             self._silence.end()
         if self.reply:
             self.reply.close()
-        cost, first, flaw = self._cost(), self.reading.first_output, self.reading.flaw if failure is None else None
+        turn, reading = self.turn, self.reading
+        answered = self.sent and not (self.reply and self.reply.status >= 300)  # it was taken on, and may be billed
+        usage, first = reading.usage, reading.first_output
+        cost: float | None = 0.0
+        if answered:
+            cost = price(turn.endpoint.card.price, usage) if usage else turn.candidate.cost
+        flaw = reading.flaw if failure is None else None
         self.line = Line(
-            endpoint=self.turn.endpoint.id,
-            account=self.turn.account.id,
+            endpoint=turn.endpoint.id,
+            account=turn.account.id,
             started=self.started,
             first_output=first,
             ended=self.clock(),
             failure=failure,
-            usage=self.reading.usage or NOTHING,
+            usage=usage or NOTHING,
             cost=cost,
-            estimated=cost is not None and self._answered() and self.reading.usage is None,
-            via=self.reading.via,
+            estimated=answered and usage is None and cost is not None,
+            via=reading.via,
             role=self.role,
             flaw=flaw,
             repaired=self.repaired,
         )
-        self.reservation.close(self._spent(cost))
+        if answered:
+            self.reservation.close(_spent(usage, cost) if usage else None)  # None: the estimate stands
+        else:
+            self.reservation.close({"requests": 1.0} if self.sent else {})
         ttft = None if first is None else first - self.started
         weight = REPAIRED if self.repaired else None
-        stream = self.turn.candidate.wire.stream
-        self.ticket.end(failure, ttft, self.tokens, stream=stream, flaw=flaw, weight=weight)
+        self.ticket.end(failure, ttft, self.tokens, stream=turn.candidate.wire.stream, flaw=flaw, weight=weight)
 
     def excuse(self) -> Sequence[Frame]:
         """The answer that was not good enough, to be given because there is no better one."""
@@ -308,31 +316,16 @@ class Attempt:
         spare, self.spare = self.spare, ()
         return spare
 
-    def _answered(self) -> bool:
-        """Whether the upstream took the call on, so that it may be billed."""
-        return self.sent and not (self.reply and self.reply.status >= 300)
 
-    def _cost(self) -> float | None:
-        if not self._answered():
-            return 0.0
-        usage = self.reading.usage
-        return cost(self.turn.endpoint.card.price, usage) if usage else self.turn.candidate.cost
-
-    def _spent(self, cost: float | None) -> Mapping[Unit, float] | None:
-        """Nothing if it was never sent or was refused; None, so the estimate, where nothing was reported."""
-        if not self._answered():
-            return {"requests": 1.0} if self.sent else {}
-        usage = self.reading.usage
-        if usage is None:
-            return None
-        input, output = usage.prompt, usage.completion
-        return {
-            "requests": 1.0,
-            "tokens": input + output,
-            "input_tokens": input,
-            "output_tokens": output,
-            "usd": cost or 0.0,
-        }
+def _spent(usage: Usage, cost: float | None) -> Mapping[Unit, float]:
+    input, output = usage.prompt, usage.completion
+    return {
+        "requests": 1.0,
+        "tokens": input + output,
+        "input_tokens": input,
+        "output_tokens": output,
+        "usd": cost or 0.0,
+    }
 
 
 def _of(error: TransportError) -> Failure:

@@ -291,9 +291,13 @@ class Exchange:
 
     def _record(self) -> RequestRecord:
         lines = self.attempts.lines()
-        made = [line for line in lines if isinstance(line, Line)]
-        served = next((line for line in made if line.failure is None), None)  # the others have failed
-        costs = [line.cost for line in made]
+        served: Line | None = None
+        cost: float | None = 0.0
+        for line in lines:
+            if isinstance(line, Line):
+                cost = None if cost is None or line.cost is None else cost + line.cost
+                if line.failure is None:  # the others have failed
+                    served = line
         return RequestRecord(
             facts=self.facts,
             decision=self.decision,
@@ -302,7 +306,7 @@ class Exchange:
             status=self.outlet.status,
             cache=self.cache,
             usage=served.usage if served else UNUSED,
-            cost=None if None in costs else sum(cost or 0.0 for cost in costs),
+            cost=cost,
             dropped=self.attempts.dropped,
             first_output=served.first_output if served else None,
             ended=self.engine.clock(),
