@@ -38,7 +38,6 @@ class Admission:
     A turn that came and was not called is a skip among the `steps`, which are the request's own.
     """
 
-    turns: Turns
     refused: Exhausted | None = None  # the client's own limit, where that stood in the way
     queued = 0.0  # seconds spent waiting for a hold to end
     queue: Literal["", "full", "timeout"] = ""  # why waiting for one came to nothing
@@ -54,18 +53,18 @@ class Admission:
         asks: Callable[[Turn], list[Ask]],
         budget: RetryBudget,
         deadline: float,  # on the loop's clock
+        steps: list[Attempt | Skip],
+        decision: Decision,
     ) -> None:
-        self._engine, self._request, self._world, self._budget = engine, request, world, budget
+        self._engine, self._request, self._budget = engine, request, budget
         self._group, self._settings, self._asks, self._deadline = group, settings, asks, deadline
-        self.steps: list[Attempt | Skip] = []
+        self.steps = steps
         self._held: list[tuple[Turn, Hold]] = []
         self._skipped: list[Turn] = []
         self._failed: list[tuple[Turn, float]] = []  # that may be called once more, and when at the earliest
-
-    def plan(self, decision: Decision) -> None:
         # Nothing here may lead back to this object: only the garbage collector would find it then.
-        accounts = partial(self._engine.accounts, request=self._request, world=self._world)
-        self.turns = Turns(decision.plan, self._world.endpoint, accounts, self._engine.health.hold)
+        accounts = partial(engine.accounts, request=request, world=world)
+        self.turns = Turns(decision.plan, world.endpoint, accounts, engine.health.hold)
 
     def again(self, turn: Turn, wait: float) -> None:
         """A turn failed in a way that passes: it may be called once more, where nothing else is left."""

@@ -39,39 +39,49 @@ class Attempts:
     `seconds` is what all of them may take.
     """
 
+    # What a request that is answered from the cache never needs begins with `plan`.
+    admission: Admission
     dropped: tuple[str, ...] = ()
     made = 0  # calls so far; skips are none
     rescuing = False  # from here on answers are to go on where another broke off
-    _stopped = _excused = _hedged = False
+    _planned = _stopped = _excused = _hedged = False
     _crowded = ("", 0)  # a provider, and how often in a row it was overloaded
 
     def __init__(
         self, engine: Engine, request: Request, world: World, expansion: Expansion, seconds: float
     ) -> None:
-        self.engine, self.request, self.world = engine, request, world
+        self.engine, self.request, self.world, self._group = engine, request, world, expansion.group
         self.settings: EngineSettings = expansion.engine or world.settings.engine
         self._time = asyncio.get_running_loop().time
         self.deadline = self._time() + seconds
-        self.budget = engine.budgets.of(expansion.group, self.settings)
-        self.calls = Calls(engine, request, world, self.settings, self.deadline)
+        self.steps: list[Attempt | Skip] = []
+
+    def plan(self, decision: Decision) -> None:
+        engine, request, world, settings = self.engine, self.request, self.world, self.settings
+        self._planned = True
+        self._most_calls = max(2, settings.attempts // SHARE)
+        self.budget = engine.budgets.of(self._group, settings)
+        self.budget.retries.deposit()
+        if settings.hedge.at != "off":
+            self.budget.hedges.deposit()
+        self.calls = Calls(engine, request, world, settings, self.deadline)
         self.admission = Admission(
             engine,
             request,
             world,
-            expansion.group,
-            self.settings,
+            self._group,
+            settings,
             self.calls.asks,
             self.budget.retries,
             self.deadline,
+            self.steps,
+            decision,
         )
-        self.steps: list[Attempt | Skip] = self.admission.steps
-        self._most_calls = max(2, self.settings.attempts // SHARE)
 
-    def plan(self, decision: Decision) -> None:
-        self.admission.plan(decision)
-        self.budget.retries.deposit()
-        if self.settings.hedge.at != "off":
-            self.budget.hedges.deposit()
+    @property
+    def queued(self) -> float:
+        """Seconds spent waiting for a hold to end."""
+        return self.admission.queued if self._planned else 0.0
 
     async def open(self) -> Attempt | None:
         """The next attempt whose answer may be written; None when no turn is left."""

@@ -310,7 +310,7 @@ class Exchange:
             dropped=self.attempts.dropped,
             first_output=served.first_output if served else None,
             ended=self.engine.clock(),
-            queued=self.attempts.admission.queued,
+            queued=self.attempts.queued,
             shared=self.shared,
         )
 

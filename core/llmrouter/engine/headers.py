@@ -54,8 +54,8 @@ def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
         found["x-accel-buffering"] = "no"
     if exchange.attempts.dropped:
         found["x-llmrouter-dropped"] = ", ".join(exchange.attempts.dropped)
-    if exchange.attempts.admission.queued:
-        found["x-llmrouter-queued-ms"] = f"{exchange.attempts.admission.queued * 1e3:.0f}"
+    if queued := exchange.attempts.queued:
+        found["x-llmrouter-queued-ms"] = f"{queued * 1e3:.0f}"
     if attempt is None:
         return found
     _say_who(found, exchange, attempt)
