@@ -52,6 +52,8 @@ class World:
         Raises InvalidRequest for a name that is nothing.
         """
         found = self.names.expand(facts.asked, facts.hints.get("task", ""))
+        if not facts.fallbacks:
+            return found
         tiers = list(found.tiers)
         for name in facts.fallbacks:
             known = {place.endpoint.id for tier in tiers for place in tier}
@@ -60,7 +62,7 @@ class World:
                     [one for one in tier if one.endpoint.id not in known] for tier in self.names.expand(name).tiers
                 ]
                 tiers += [tuple(tier) for tier in more if tier]
-        return evolve(found, tiers=tuple(tiers)) if facts.fallbacks else found
+        return evolve(found, tiers=tuple(tiers))
 
     def endpoint(self, id: str) -> Endpoint:
         """The endpoint of an id that a decision of this world names."""
