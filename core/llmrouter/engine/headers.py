@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmrouter.protocols import Writer
-from llmrouter.routing.reasons import because, phrase
+from llmrouter.routing.reasons import CHOSEN, because, phrase
 from llmrouter.types import Attempt as Line
-from llmrouter.types import Trouble
+from llmrouter.types import Decision, Trouble
 
 if TYPE_CHECKING:
     from .attempt import Attempt
@@ -21,6 +21,7 @@ LONGEST = 200  # characters of a name in a header
 ID = "x-request-id"  # a dialect whose clients look for it elsewhere has an `id_header`
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
+REASONS = {code: f"{code}; {text}" for code, text in CHOSEN.items()}
 
 
 def timeout(hints: Mapping[str, str]) -> float | None:
@@ -42,7 +43,7 @@ def answer_id(request_id: str, writer: Writer) -> str:
 
 def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
     """The headers of a good answer; the attempt is None when the cache answered."""
-    facts = exchange.facts
+    facts, attempts = exchange.facts, exchange.attempts
     found = {
         "content-type": EVENTS if facts.wire.stream else JSON,
         ID: facts.id,
@@ -52,9 +53,9 @@ def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
     if facts.wire.stream:
         found["cache-control"] = "no-cache"
         found["x-accel-buffering"] = "no"
-    if exchange.attempts.dropped:
-        found["x-llmrouter-dropped"] = ", ".join(exchange.attempts.dropped)
-    if queued := exchange.attempts.queued:
+    if attempts.dropped:
+        found["x-llmrouter-dropped"] = ", ".join(attempts.dropped)
+    if queued := attempts.queued:
         found["x-llmrouter-queued-ms"] = f"{queued * 1e3:.0f}"
     if attempt is None:
         return found
@@ -68,19 +69,25 @@ def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
 
 def _say_who(found: dict[str, str], exchange: Exchange, attempt: Attempt) -> None:
     """Who answered, why, and at what price."""
-    turn = attempt.turn
-    found["x-llmrouter-provider"] = turn.endpoint.provider
-    found["x-llmrouter-model"] = _ascii(turn.endpoint.model)
-    found["x-llmrouter-account"] = turn.account.id
+    endpoint, line, flaw = attempt.turn.endpoint, attempt.line, attempt.reading.flaw
+    found["x-llmrouter-provider"] = endpoint.provider
+    found["x-llmrouter-model"] = _ascii(endpoint.model)
+    found["x-llmrouter-account"] = attempt.turn.account.id
     found["x-llmrouter-attempts"] = str(exchange.attempts.made)
     if exchange.decision:
-        code = because(exchange.decision, exchange.attempts.lines())
-        found["x-llmrouter-reason"] = f"{code}; {phrase(code)}"
-    if attempt.line and attempt.line.cost is not None and not exchange.facts.wire.stream:
-        found["x-llmrouter-cost"] = f"{attempt.line.cost:.9f}".rstrip("0").rstrip(".")
-    if flaw := attempt.reading.flaw:
+        found["x-llmrouter-reason"] = _reason(exchange, exchange.decision)
+    if line and line.cost is not None and not exchange.facts.wire.stream:
+        found["x-llmrouter-cost"] = f"{line.cost:.9f}".rstrip("0").rstrip(".")
+    if flaw:
         found["x-llmrouter-flaw"] = _ascii(flaw.message)
-    found["server-timing"] = f"upstream;dur={_milliseconds(exchange, attempt):.1f}"
+    first = attempt.first_output or exchange.engine.clock()
+    found["server-timing"] = f"upstream;dur={(first - attempt.started) * 1e3:.1f}"
+
+
+def _reason(exchange: Exchange, decision: Decision) -> str:
+    attempts = exchange.attempts  # of a single step, it is the one that serves
+    code = decision.reason if len(attempts.steps) == 1 else because(decision, attempts.lines())
+    return REASONS.get(code) or f"{code}; {phrase(code)}"
 
 
 def refusal(exchange: Exchange, why: Trouble) -> dict[str, str]:
@@ -111,10 +118,6 @@ def trace(exchange: Exchange) -> bytes:
         "cost": served.cost if served else None,
     }
     return b": llmrouter " + msgspec.json.encode(said) + b"\n\n"
-
-
-def _milliseconds(exchange: Exchange, attempt: Attempt) -> float:
-    return ((attempt.first_output or exchange.engine.clock()) - attempt.started) * 1e3
 
 
 def _ascii(text: str) -> str:

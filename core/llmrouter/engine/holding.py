@@ -78,8 +78,11 @@ class Holding:
             self.turn(now)
         if delta < 0 and since < self.begins:
             return
-        # An excess is paid from the slices, so that the store never counts on what is gone.
-        part = min(delta, self.free) if delta > 0 else -min(-delta, self._drawn)
+        if delta < 0:
+            part = delta if -delta < self._drawn else -self._drawn
+        else:  # an excess is paid from the slices, so that the store never counts on what is gone
+            free = self._granted - self._taken
+            part = delta if delta < free else free
         self._taken += part
         self._drawn += part
         self.refusal = None
@@ -145,7 +148,8 @@ class Holding:
         self.seen = True
         if now >= self.until:
             self.turn(now)
-        return self.left / self.bucket.limit if self.bucket.limit else 0.0
+        limit = self.bucket.limit
+        return self.left / limit if limit else 0.0
 
     def know(self, gone: float) -> None:
         """The store's answer: what is spent, lent or denied. What was lent to us is ours to spend."""

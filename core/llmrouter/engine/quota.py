@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
 
+import msgspec
+
 from llmrouter.protocols import Clock, QuotaStore, Reservation
 from llmrouter.types import Ask, Bucket, Exhausted, Sighting, Unit
 
@@ -42,21 +44,20 @@ class Nothing:
 NOTHING = Nothing()
 
 
-class Taken:
+class Taken(msgspec.Struct, eq=False, gc=False):
     """A reservation: owned by whoever asked, closed exactly once; closing never waits."""
 
-    __slots__ = ("_asks", "_quota", "_since")
-
-    def __init__(self, quota: Quota, asks: Sequence[Ask], since: float) -> None:
-        self._quota: Quota | None = quota
-        self._asks, self._since = asks, since
+    quota: Quota
+    asks: Sequence[Ask]
+    since: float
+    closed: bool = False
 
     def close(self, spent: Mapping[Unit, float] | None) -> None:
         """Book what was spent, by unit, and give the rest back. None: unknown, the estimate stands."""
-        quota, self._quota = self._quota, None
-        if quota is None:
+        if self.closed:
             raise AssertionError("a reservation is closed once")
-        quota._close(self._asks, spent, self._since)
+        self.closed = True
+        self.quota._close(self.asks, spent, self.since)
 
 
 class Quota:
@@ -71,7 +72,8 @@ class Quota:
         self._sightings: list[Sighting] = []
         self._store_lock = asyncio.Lock()
         self._telling: asyncio.Task[None] | None = None
-        self._stirred = asyncio.Event()  # there may be something to tell, or to ask
+        self._asleep = False  # until there may be something to tell, or to ask
+        self._stirred = asyncio.Event()
         self._trouble = ""
         self._rests_until = self._reported = self._looked = self._swept = clock()
 
@@ -92,13 +94,14 @@ class Quota:
         """0…1: what is left of the tightest, from what this worker knows."""
         if not buckets:
             return 1.0
-        self._stirred.set()
+        if self._asleep:
+            self._stirred.set()
         now, holdings, least = self._clock(), self._holdings, 1.0
         for bucket in buckets:
             share = holdings[bucket].share(now)
             if share < least:
                 least = share
-        return max(0.0, least)
+        return least if least > 0.0 else 0.0
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
         """Take in limits as a provider states them. Of buckets that nobody declared they mean nothing."""
@@ -112,13 +115,14 @@ class Quota:
                 self._stirred.set()
 
     def _take(self, asks: Sequence[Ask]) -> Reservation | None:
-        now, found = self._clock(), [self._holdings[ask.bucket] for ask in asks]
-        for holding, ask in zip(found, asks, strict=True):
-            if not holding.covers(ask.amount, now):
+        now, holdings = self._clock(), self._holdings
+        for ask in asks:
+            if not holdings[ask.bucket].covers(ask.amount, now):
                 return None
-        for holding, ask in zip(found, asks, strict=True):
-            holding.take(ask.amount)
-        self._stirred.set()
+        for ask in asks:
+            holdings[ask.bucket].take(ask.amount)
+        if self._asleep:
+            self._stirred.set()
         return Taken(self, asks, now)
 
     def _refused(self, asks: Sequence[Ask]) -> Exhausted | None:
@@ -130,12 +134,13 @@ class Quota:
         return None
 
     def _close(self, asks: Sequence[Ask], spent: Mapping[Unit, float] | None, since: float) -> None:
-        now = self._clock()
+        now, holdings = self._clock(), self._holdings
         for ask in asks:
-            unit = ask.bucket.unit
-            used = ask.amount if spent is None else spent.get(unit, 0.0)
-            self._holdings[ask.bucket].close(ask.amount, 0.0 if unit == "concurrent" else used, since, now)
-        self._stirred.set()
+            unit, amount = ask.bucket.unit, ask.amount
+            used = amount if spent is None else spent.get(unit, 0.0)
+            holdings[ask.bucket].close(amount, 0.0 if unit == "concurrent" else used, since, now)
+        if self._asleep:
+            self._stirred.set()
 
     # ---- asking the store -----------------------------------------------------------------------
 
@@ -200,10 +205,15 @@ class Quota:
         """
         while True:
             if self._is_quiet():
-                self._stirred.clear()
-                await self._stirred.wait()
+                await self._sleep()
             await asyncio.sleep(PERIOD)
             await self._report()
+
+    async def _sleep(self) -> None:
+        self._stirred.clear()
+        self._asleep = True  # where it is false nobody waits for the event, so most requests need not set it
+        await self._stirred.wait()
+        self._asleep = False
 
     def _is_quiet(self) -> bool:
         """Nothing is to be told, asked or kept alive."""

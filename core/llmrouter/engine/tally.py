@@ -48,18 +48,18 @@ class Tally:
                 self._attempt(step)
 
     def _attempt(self, step: Attempt) -> None:
-        name = step.endpoint if step.endpoint in self.lines or len(self.lines) < MOST_LINES else OTHERS
-        line = self.lines.get(name)
-        if line is None:
-            line = self.lines[name] = Line()
-        usage = step.usage
-        line.tokens += usage.prompt + usage.completion
-        line.cost += step.cost or 0.0
+        line = self.lines.get(step.endpoint) or self._begun(step.endpoint)
+        line.tokens += step.usage.total
+        if step.cost:
+            line.cost += step.cost
         if step.failure is None:
             line.served += 1
         elif step.failure.kind not in ("cancelled", "lost"):
             line.failed += 1
             line.last_failure = step.failure.kind
+
+    def _begun(self, endpoint: str) -> Line:
+        return self.lines.setdefault(endpoint if len(self.lines) < MOST_LINES else OTHERS, Line())
 
     def snapshot(self) -> Mapping[str, Any]:
         return {

@@ -1,12 +1,12 @@
-"""The sums: plain dictionaries, because a record has 5 µs. What is read off a record stands in `Counts.add`."""
+"""The sums: plain numbers, because a record has 5 µs. What is read off a record stands in `Counts.add`."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from llmrouter.types import Attempt, RequestRecord
 
@@ -14,6 +14,8 @@ OTHER = "other"
 LONGEST = 200
 """Characters of a name that gets lines of its own."""
 INFINITY = float("inf")
+STATUSES = {status: str(status) for status in range(100, 600)}
+TOKENS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 Labels = tuple[str, ...]
 Sums = dict[Labels, float]
@@ -78,15 +80,44 @@ def _sums() -> defaultdict[Labels, float]:
 
 
 @define(eq=False)
+class Line:
+    """What the calls to one endpoint add up to."""
+
+    results: Counter[str] = field(factory=Counter)
+    input: float = 0.0
+    output: float = 0.0
+    cache_read: float = 0.0
+    cache_write: float = 0.0
+    reasoning: float = 0.0
+    cost: float = 0.0
+
+    def add(self, attempt: Attempt, result: str) -> None:
+        usage, cost = attempt.usage, attempt.cost
+        self.results[result] += 1
+        self.input += usage.input
+        self.output += usage.output
+        self.cache_read += usage.cache_read
+        self.cache_write += usage.cache_write + usage.cache_write_1h
+        self.reasoning += usage.reasoning
+        if cost is not None and 0 < cost < INFINITY:
+            self.cost += cost
+
+    def copy(self) -> Line:
+        return evolve(self, results=self.results.copy())
+
+
+def _lines() -> defaultdict[Labels, Line]:
+    return defaultdict(Line)
+
+
+@define(eq=False)
 class Counts:
     """What all records so far add up to."""
 
     bounds: Sequence[float]
     most: int
     requests: Sums = field(factory=_sums)  # client, op, outcome, status, cache
-    attempts: Sums = field(factory=_sums)  # provider, model, result
-    tokens: Sums = field(factory=_sums)  # provider, model, type
-    cost: Sums = field(factory=_sums)  # provider, model
+    lines: dict[Labels, Line] = field(factory=_lines)  # provider, model
     failovers: Sums = field(factory=_sums)  # reason
     skips: Sums = field(factory=_sums)  # reason
     request_seconds: Histogram = field(init=False)  # op, outcome
@@ -104,11 +135,10 @@ class Counts:
 
     def add(self, record: RequestRecord) -> None:
         """Take in a record. The name asked for is no label: any client may send any name."""
-        facts = record.facts
-        status = str(record.status) if 100 <= record.status < 600 else OTHER
-        client = self._clients.labels(facts.client)[0]
-        self.requests[client, facts.op, record.outcome, status, record.cache] += 1
-        self.request_seconds.observe((facts.op, record.outcome), record.ended - facts.at)
+        facts, outcome = record.facts, record.outcome
+        client, status = self._clients.labels(facts.client)[0], STATUSES.get(record.status, OTHER)
+        self.requests[client, facts.op, outcome, status, record.cache] += 1
+        self.request_seconds.observe((facts.op, outcome), record.ended - facts.at)
         failed = None
         for step in record.steps:
             if isinstance(step, Attempt):
@@ -122,32 +152,31 @@ class Counts:
         """Take in a call. Returns its failure, if that is what a further call would be made for."""
         endpoint = self._endpoints.endpoint(attempt.endpoint)
         kind = None if attempt.failure is None else attempt.failure.kind
-        self.attempts[*endpoint, kind or "ok"] += 1
-        self._add_usage(endpoint, attempt)
+        self.lines[endpoint].add(attempt, kind or "ok")
         if attempt.first_output is not None:
             self.first_output_seconds.observe(endpoint, attempt.first_output - attempt.started)
         return None if kind in ("lost", "cancelled") else kind
 
-    def _add_usage(self, endpoint: Labels, attempt: Attempt) -> None:
-        usage, tokens = attempt.usage, self.tokens
-        if usage.input:
-            tokens[*endpoint, "input"] += usage.input
-        if usage.output:
-            tokens[*endpoint, "output"] += usage.output
-        if usage.cache_read:
-            tokens[*endpoint, "cache_read"] += usage.cache_read
-        if written := usage.cache_write + usage.cache_write_1h:
-            tokens[*endpoint, "cache_write"] += written
-        if usage.reasoning:
-            tokens[*endpoint, "reasoning"] += usage.reasoning
-        if attempt.cost is not None and 0 < attempt.cost < INFINITY:
-            self.cost[endpoint] += attempt.cost
+    def attempts(self) -> Sums:
+        """Calls by provider, model and result."""
+        lines = self.lines.items()
+        return {(*labels, result): number for labels, line in lines for result, number in line.results.items()}
+
+    def tokens(self) -> Sums:
+        """Tokens by provider, model and type: those types that there were."""
+        lines = self.lines.items()
+        found = {(*labels, type_): getattr(line, type_) for labels, line in lines for type_ in TOKENS}
+        return {labels: number for labels, number in found.items() if number}
+
+    def cost(self) -> Sums:
+        """USD by provider and model, where there was something to pay."""
+        return {labels: line.cost for labels, line in self.lines.items() if line.cost}
 
     def snapshot(self) -> Counts:
         """A copy that no further record changes: for a thread to render."""
         copy = Counts(self.bounds, self.most)
-        for name in ("requests", "attempts", "tokens", "cost", "failovers", "skips"):
-            setattr(copy, name, dict(getattr(self, name)))
+        copy.requests, copy.failovers, copy.skips = {**self.requests}, {**self.failovers}, {**self.skips}
+        copy.lines = {labels: line.copy() for labels, line in self.lines.items()}
         copy.request_seconds = self.request_seconds.copy()
         copy.first_output_seconds = self.first_output_seconds.copy()
         return copy
