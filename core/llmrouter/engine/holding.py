@@ -140,13 +140,6 @@ class Holding:
 
     # ---- knowing --------------------------------------------------------------------------------
 
-    def share(self, now: float) -> float:
-        """What is left, as a part of the limit."""
-        self.seen = True
-        if now >= self.until:
-            self.turn(now)
-        return self.left / self.bucket.limit if self.bucket.limit else 0.0
-
     def know(self, gone: float) -> None:
         """The store's answer: what is spent, lent or denied. What was lent to us is ours to spend."""
         self.left = self.bucket.limit - gone + self.free
