@@ -44,14 +44,11 @@ class Tally:
         else:
             self.cost += record.cost
         for step in record.steps:
-            if isinstance(step, Attempt):
+            if type(step) is Attempt:
                 self._attempt(step)
 
     def _attempt(self, step: Attempt) -> None:
-        name = step.endpoint if step.endpoint in self.lines or len(self.lines) < MOST_LINES else OTHERS
-        line = self.lines.get(name)
-        if line is None:
-            line = self.lines[name] = Line()
+        line = self.lines.get(step.endpoint) or self._line(step.endpoint)
         usage = step.usage
         line.tokens += usage.prompt + usage.completion
         line.cost += step.cost or 0.0
@@ -60,6 +57,10 @@ class Tally:
         elif step.failure.kind not in ("cancelled", "lost"):
             line.failed += 1
             line.last_failure = step.failure.kind
+
+    def _line(self, endpoint: str) -> Line:
+        """The line of an endpoint that has none yet."""
+        return self.lines.setdefault(endpoint if len(self.lines) < MOST_LINES else OTHERS, Line())
 
     def snapshot(self) -> Mapping[str, Any]:
         return {
