@@ -22,6 +22,7 @@ class Limits:
     providers: Mapping[str, ProviderSettings]
     clients: Mapping[str, ClientKeySettings]
     _by_turn: dict[tuple[str, str], tuple[Bucket, ...]] = field(factory=dict)
+    _by_endpoint: dict[str, tuple[tuple[Bucket, ...], ...]] = field(factory=dict)
     _by_client: dict[str, tuple[Bucket, ...]] = field(factory=dict)
     _admissions: dict[str, tuple[Ask, ...]] = field(factory=dict)
 
@@ -33,6 +34,16 @@ class Limits:
             if len(self._by_turn) > MOST_TURNS:
                 self._by_turn.clear()
             found = self._by_turn[key] = tuple(dict.fromkeys(self._of_turn(endpoint, account)))
+        return found
+
+    def turns(self, endpoint: Endpoint) -> tuple[tuple[Bucket, ...], ...]:
+        """What one call to this model draws from, by account."""
+        found = self._by_endpoint.get(endpoint.id)
+        if found is None:
+            if len(self._by_endpoint) > MOST_TURNS:
+                self._by_endpoint.clear()
+            turns = tuple([self.turn(endpoint, account) for account in endpoint.accounts])
+            found = self._by_endpoint[endpoint.id] = turns
         return found
 
     def client(self, name: str) -> tuple[Bucket, ...]:
@@ -52,7 +63,7 @@ class Limits:
 
     def all(self, endpoints: Iterable[Endpoint]) -> Sequence[Bucket]:
         """Every bucket of a configuration, for status pages."""
-        turns = [b for endpoint in endpoints for a in endpoint.accounts for b in self.turn(endpoint, a)]
+        turns = [bucket for endpoint in endpoints for buckets in self.turns(endpoint) for bucket in buckets]
         return [*dict.fromkeys([*turns, *(b for name in self.clients for b in self.client(name))])]
 
     def _of_turn(self, endpoint: Endpoint, account: Account) -> Iterable[Bucket]:

@@ -15,7 +15,8 @@ def free(price: Price) -> bool:
 
 def expected_output(facts: Facts) -> int:
     """Tokens of output that a request is expected to take."""
-    return GUESSED_OUTPUT if facts.max_output is None else min(facts.max_output, GUESSED_OUTPUT)
+    most = facts.max_output
+    return GUESSED_OUTPUT if most is None or most > GUESSED_OUTPUT else most
 
 
 def expected_cost(card: Card, facts: Facts) -> float | None:
@@ -23,8 +24,10 @@ def expected_cost(card: Card, facts: Facts) -> float | None:
     price = card.price
     if price is None:
         return None
-    rates, output = _rates(price, facts.input_tokens), expected_output(facts) if facts.op == "chat" else 0
-    return (facts.input_tokens * rates.input + output * rates.output) / MILLION + price.request
+    prompt = facts.input_tokens
+    rates = _rates(price, prompt) if price.tiers else price
+    output = expected_output(facts) if facts.op == "chat" else 0
+    return (prompt * rates.input + output * rates.output) / MILLION + price.request
 
 
 def cost(price: Price | None, usage: Usage) -> float | None:
@@ -33,7 +36,7 @@ def cost(price: Price | None, usage: Usage) -> float | None:
         return usage.cost
     if price is None:
         return None
-    rates = _rates(price, usage.prompt)
+    rates = _rates(price, usage.prompt) if price.tiers else price
     read = rates.input if rates.cache_read is None else rates.cache_read
     write = rates.input if rates.cache_write is None else rates.cache_write
     hour = write if rates.cache_write_1h is None else rates.cache_write_1h

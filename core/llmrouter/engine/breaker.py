@@ -165,14 +165,15 @@ class Breaker:
         self._consecutive = 0.0
 
     def _count(self, now: float, failures: float) -> None:
-        width = self.settings.window / BUCKETS
+        buckets, width = self._buckets, self.settings.window / BUCKETS
         start = now - now % width
-        while self._buckets and self._buckets[0][0] <= now - self.settings.window:
-            self._buckets.popleft()
-        if not self._buckets or self._buckets[-1][0] != start:
-            self._buckets.append([start, 0.0, 0.0])
-        self._buckets[-1][1] += 1
-        self._buckets[-1][2] += failures
+        if not buckets or buckets[-1][0] != start:
+            while buckets and buckets[0][0] <= now - self.settings.window:
+                buckets.popleft()
+            buckets.append([start, 0.0, 0.0])
+        bucket = buckets[-1]
+        bucket[1] += 1
+        bucket[2] += failures
 
     def _sums(self) -> tuple[float, float]:
         return sum(bucket[1] for bucket in self._buckets), sum(bucket[2] for bucket in self._buckets)

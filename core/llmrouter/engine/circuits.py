@@ -75,7 +75,8 @@ class Circuits:
         """An answer, `weight` of it a failure; the circuit that counts it."""
         if self.settings is None:
             return None
-        own = self._circuit(f"endpoint:{endpoint.id}")
+        name = f"endpoint:{endpoint.id}"
+        own = self._breakers.get(name) or self._circuit(name)
         own.success(now, own in probes, weight)
         if provider := self._breakers.get(f"provider:{endpoint.provider}"):
             provider.success(now, provider in probes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 from attrs import define, field
@@ -14,7 +15,7 @@ from llmrouter.catalogue.names import Expansion
 from llmrouter.errors import InvalidRequest
 from llmrouter.protocols import Cache, Client, Clock, MetricsSink
 from llmrouter.recent import Recent
-from llmrouter.routing import decide
+from llmrouter.routing import Look, decide
 from llmrouter.types import Account, Decision, Endpoint, Facts, Request, RequestRecord, Trouble, Usage
 
 from . import headers, trouble
@@ -119,12 +120,15 @@ class Engine:
             request.facts,
             expansion,
             dialects=world.dialects,
-            look=lambda endpoint: self.health.look(endpoint, self.headroom(endpoint, world)),
+            look=partial(self._look, world, self.clock()),
             ranking=world.ranking_of(expansion),
             draw=self._draw,
             revision=world.revision,
             kept=self.sessions.get(request.facts) if sticky else "",
         )
+
+    def _look(self, world: World, now: float, endpoint: Endpoint) -> Look:
+        return self.health.look(endpoint, self.headroom(endpoint, world, now))
 
     def accounts(self, endpoint: Endpoint, request: Request, world: World) -> Sequence[Account]:
         """The accounts of an endpoint in the order they are to be tried now."""
@@ -180,12 +184,13 @@ class Engine:
         if settings is not None:
             await self.remember(key, value, settings.ttl)
 
-    def headroom(self, endpoint: Endpoint, world: World) -> float:
+    def headroom(self, endpoint: Endpoint, world: World, now: float | None = None) -> float:
         """0…1: what the best account of an endpoint has left of its tightest limit."""
         best = 0.0
-        for account in endpoint.accounts:
-            buckets = world.limits.turn(endpoint, account)
+        for buckets in world.limits.turns(endpoint):
             if not buckets:
                 return 1.0
-            best = max(best, self.quota.headroom(buckets))
+            left = self.quota.headroom(buckets, now)
+            if left > best:
+                best = left
         return best

@@ -143,14 +143,6 @@ class Holding:
 
     # ---- knowing --------------------------------------------------------------------------------
 
-    def share(self, now: float) -> float:
-        """What is left, as a part of the limit."""
-        self.seen = True
-        if now >= self.until:
-            self.turn(now)
-        limit = self.bucket.limit
-        return self.left / limit if limit else 0.0
-
     def know(self, gone: float) -> None:
         """The store's answer: what is spent, lent or denied. What was lent to us is ours to spend."""
         self.left = self.bucket.limit - gone + self.free

@@ -78,7 +78,7 @@ class Probes:
 
     def record(self, record: RequestRecord) -> None:
         for step in record.steps:
-            if isinstance(step, Attempt) and step.failure and step.failure.kind in REFUSED:
+            if type(step) is Attempt and step.failure and step.failure.kind in REFUSED:
                 probed = self._probed.get((step.endpoint.partition("/")[0], step.account))
                 if probed:
                     probed.due.set()

@@ -90,15 +90,19 @@ class Quota:
             return NOTHING
         return self._take(asks) or self._refused(asks) or await self._ask(asks)
 
-    def headroom(self, buckets: Sequence[Bucket]) -> float:
+    def headroom(self, buckets: Sequence[Bucket], now: float | None = None) -> float:
         """0…1: what is left of the tightest, from what this worker knows."""
         if not buckets:
             return 1.0
         if self._asleep:
             self._stirred.set()
-        now, holdings, least = self._clock(), self._holdings, 1.0
+        now, holdings, least = self._clock() if now is None else now, self._holdings, 1.0
         for bucket in buckets:
-            share = holdings[bucket].share(now)
+            holding = holdings[bucket]
+            holding.seen = True
+            if now >= holding.until:
+                holding.turn(now)
+            share = holding.left / bucket.limit if bucket.limit else 0.0
             if share < least:
                 least = share
         return least if least > 0.0 else 0.0

@@ -44,11 +44,11 @@ class Tally:
         else:
             self.cost += record.cost
         for step in record.steps:
-            if isinstance(step, Attempt):
+            if type(step) is Attempt:
                 self._attempt(step)
 
     def _attempt(self, step: Attempt) -> None:
-        line = self.lines.get(step.endpoint) or self._begun(step.endpoint)
+        line = self.lines.get(step.endpoint) or self._line(step.endpoint)
         line.tokens += step.usage.total
         if step.cost:
             line.cost += step.cost
@@ -58,7 +58,8 @@ class Tally:
             line.failed += 1
             line.last_failure = step.failure.kind
 
-    def _begun(self, endpoint: str) -> Line:
+    def _line(self, endpoint: str) -> Line:
+        """The line of an endpoint that has none yet."""
         return self.lines.setdefault(endpoint if len(self.lines) < MOST_LINES else OTHERS, Line())
 
     def snapshot(self) -> Mapping[str, Any]:

@@ -54,21 +54,29 @@ def decide(
     """The plan for one request. `kept` is the endpoint that its session is served by, if any."""
     rejected: list[Rejected] = []
     plan: list[Ranked] = []
-    model = ""
+    model, any_held = "", False
+    one_model = facts.op in ONE_MODEL_OPS
     for number, tier in enumerate(expansion.tiers):
         candidates: list[Candidate] = []
         for place in tier:
-            wire = speak(facts, place.endpoint, dialects)
-            if wire and facts.op in ONE_MODEL_OPS:
-                model = model or _family(place.endpoint)
-            if refusal := _unfit(facts, place.endpoint, wire, dialects, model):
+            endpoint = place.endpoint
+            wire = speak(facts, endpoint, dialects)
+            if wire is None:
+                rejected.append(Rejected(endpoint.id, "ability", facts.op))
+                continue
+            if one_model and not model:
+                model = _family(endpoint)
+            if refusal := _unfit(facts, endpoint, wire, dialects, model):
                 rejected.append(refusal)
-            elif wire:
-                candidates.append(_candidate(facts, place, wire, number, look))
+                continue
+            seen = look(endpoint)
+            if seen.hold is not None:
+                any_held = True
+            candidates.append(_candidate(facts, place, wire, number, seen))
         if candidates:
             plan += _ranked(ranking.policy, facts, candidates, draw, rejected)
     first = plan[0].candidate if plan else None
-    if any(one.candidate.hold for one in plan):
+    if any_held:
         plan.sort(key=_held_until)  # stable: what may run now first, then what recovers first
     moved = _keep(plan, kept) if kept else False
     return Decision(
@@ -95,18 +103,17 @@ def speak(facts: Facts, endpoint: Endpoint, dialects: Mapping[str, Dialect]) -> 
 
 
 def _unfit(
-    facts: Facts, endpoint: Endpoint, wire: Wire | None, dialects: Mapping[str, Dialect], model: str
+    facts: Facts, endpoint: Endpoint, wire: Wire, dialects: Mapping[str, Dialect], model: str
 ) -> Rejected | None:
     """Why this endpoint can never serve this request, if so."""
-    if wire is None:
-        return Rejected(endpoint.id, "ability", facts.op)
     card = endpoint.card
     if facts.needs and (missing := _missing(facts, card, wire, dialects)):
         return Rejected(endpoint.id, "ability", ", ".join(sorted(missing)))
-    if _overflows(facts, card):
+    if facts.op in ONE_MODEL_OPS:  # of many texts each has the window for itself
+        if _family(endpoint) != model:
+            return Rejected(endpoint.id, "policy", f"answers of {model} and of this model do not mix")
+    elif card.window is not None and facts.input_tokens + (facts.max_output or 0) > card.window:
         return Rejected(endpoint.id, "context", f"{card.window} tokens")
-    if facts.op in ONE_MODEL_OPS and _family(endpoint) != model:
-        return Rejected(endpoint.id, "policy", f"answers of {model} and of this model do not mix")
     return _too_dear(facts, endpoint) if "budget" in facts.hints else None
 
 
@@ -119,13 +126,6 @@ def _missing(facts: Facts, card: Card, wire: Wire, dialects: Mapping[str, Dialec
     return missing
 
 
-def _overflows(facts: Facts, card: Card) -> bool:
-    """Whether the request is longer than the window. Of many texts to embed or rank each has it for itself."""
-    if card.window is None or facts.op in ONE_MODEL_OPS:
-        return False
-    return facts.input_tokens + (facts.max_output or 0) > card.window
-
-
 def _too_dear(facts: Facts, endpoint: Endpoint) -> Rejected | None:
     ceiling = facts.hints["budget"]
     cost = expected_cost(endpoint.card, facts)
@@ -134,9 +134,8 @@ def _too_dear(facts: Facts, endpoint: Endpoint) -> Rejected | None:
     return Rejected(endpoint.id, "price", "no price is known" if cost is None else f"{cost:.6f} USD")
 
 
-def _candidate(facts: Facts, place: Place, wire: Wire, tier: int, look: Callable[[Endpoint], Look]) -> Candidate:
-    endpoint = place.endpoint
-    seen = look(endpoint)
+def _candidate(facts: Facts, place: Place, wire: Wire, tier: int, seen: Look) -> Candidate:
+    endpoint, card = place.endpoint, place.endpoint.card
     return Candidate(
         endpoint=endpoint.id,
         provider=endpoint.provider,
@@ -144,9 +143,9 @@ def _candidate(facts: Facts, place: Place, wire: Wire, tier: int, look: Callable
         wire=wire,
         tier=tier,
         weight=place.weight,
-        window=endpoint.card.window,
-        cost=expected_cost(endpoint.card, facts),
-        quality=endpoint.card.quality,
+        window=card.window,
+        cost=expected_cost(card, facts),
+        quality=card.quality,
         ttft=seen.ttft,
         headroom=seen.headroom,
         load=seen.load,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from llmrouter_policy_cost import Config, build, llmrouter_register_policies
-from llmrouter_policy_cost.policy import WEIGHTS, Cost
+from llmrouter_policy_cost.policy import COST, HEADROOM, QUALITY, REASONS, SPEED, Cost
 from llmrouter_policy_cost.utility import costs, speeds
 
 from llmrouter.testing.context import FakeContext
@@ -139,8 +139,8 @@ def test_a_score_is_the_sum_of_its_parts_and_the_input_order_means_nothing(
     assert plan == judged.rank(FACTS, ALL, 0.4)
 
 
-def test_the_weights_of_every_mode_sum_to_one() -> None:
-    assert all(sum(weights.values()) == pytest.approx(1.0) for weights in WEIGHTS.values())
+def test_the_weights_sum_to_one() -> None:
+    assert sum((COST, QUALITY, SPEED, HEADROOM)) == pytest.approx(1.0)
 
 
 def test_utilities_keep_free_paid_and_unknown_apart() -> None:
@@ -160,7 +160,7 @@ def test_speed_that_is_not_known_stands_in_the_middle() -> None:
 
 
 def test_the_reason_of_a_decision_follows_the_mode() -> None:
-    assert [policy(mode=mode).reason for mode in WEIGHTS] == ["cost", "preference", "quality"]
+    assert [policy(mode=mode).reason for mode in REASONS] == ["cost", "preference", "quality"]
 
 
 @pytest.mark.parametrize(

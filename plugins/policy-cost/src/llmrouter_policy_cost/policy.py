@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Literal
 
 from attrs import frozen
@@ -15,12 +13,8 @@ from llmrouter.types import Candidate, Facts, Ranked
 
 from .utility import costs, speeds
 
-WEIGHTS: Mapping[str, Mapping[str, float]] = {
-    "cheapest": {"cost": 1.0},
-    "balanced": {"cost": 0.5, "quality": 0.25, "speed": 0.15, "headroom": 0.1},
-    "quality": {"quality": 1.0},
-}
-"""What a score is made of, by mode; each sums to 1."""
+COST, QUALITY, SPEED, HEADROOM = 0.5, 0.25, 0.15, 0.1
+"""What a balanced score is made of: together 1."""
 
 REASONS = {"cheapest": "cost", "balanced": "preference", "quality": "quality"}
 
@@ -47,24 +41,21 @@ class Cost:
         return REASONS[self.mode]
 
     def rank(self, facts: Facts, candidates: Sequence[Candidate], draw: float) -> Sequence[Ranked]:
-        kept = [one for one in candidates if self._admits(one)] if self._leaves_out else candidates
-        rows = [self._row(*row) for row in zip(kept, costs(kept), speeds(kept), strict=True)]
-        rows.sort(key=itemgetter(0))
-        if len({place for place, _ in rows}) == len(rows):  # nobody is anybody's equal
-            return [ranked for _, ranked in rows]
-        groups = [tuple(ranked for _, ranked in group) for _, group in groupby(rows, itemgetter(0))]
-        return [ranked for equals in groups for ranked in _spread(equals, facts, draw)]
-
-    def _row(self, candidate: Candidate, cost: float, speed: float) -> tuple[tuple[float, float], Ranked]:
-        """A candidate, after what it is sorted by."""
-        parts = self._parts(candidate, cost, speed)
-        score = min(math.fsum(parts.values()), 1.0)
-        second = cost if self.mode == "quality" else candidate.quality
-        return (-score, -second), Ranked(candidate, score, parts)
-
-    @property
-    def _leaves_out(self) -> bool:
-        return self.floor > 0 or self.ceiling is not None
+        if self.floor > 0 or self.ceiling is not None:
+            candidates = [one for one in candidates if self._admits(one)]
+        cost, speed, by_quality = costs(candidates), speeds(candidates), self.mode == "quality"
+        equals: dict[tuple[float, float], list[Ranked]] = {}  # by what they are sorted by
+        for number, candidate in enumerate(candidates):
+            parts = self._parts(candidate, cost[number], speed[number])
+            total = math.fsum(parts.values())
+            score = total if total < 1.0 else 1.0
+            place = (-score, -cost[number] if by_quality else -candidate.quality)
+            equals.setdefault(place, []).append(Ranked(candidate, score, parts))
+        plan: list[Ranked] = []
+        for place in sorted(equals):
+            group = equals[place]
+            plan += group if len(group) == 1 else _spread(group, facts, draw)
+        return plan
 
     def _admits(self, candidate: Candidate) -> bool:
         if candidate.quality < self.floor:
@@ -78,17 +69,21 @@ class Cost:
         if candidate.endpoint in self.last:
             turn = self.last.index(candidate.endpoint)
             return {"band": LAST, "fallback_chain": (len(self.last) - turn) / (len(self.last) + 1) / 3}
-        quality = round(candidate.quality, 2) if self.mode == "quality" else candidate.quality
-        utilities = {"cost": cost, "quality": quality, "speed": speed, "headroom": candidate.headroom}
-        parts = {"band": FREE if self.free_first and candidate.cost == 0 else USUAL}
-        for name, weight in WEIGHTS[self.mode].items():
-            parts[name] = weight * utilities[name] / 3
-        return parts
+        band = FREE if self.free_first and candidate.cost == 0 else USUAL
+        if self.mode == "cheapest":
+            return {"band": band, "cost": cost / 3}
+        if self.mode == "quality":
+            return {"band": band, "quality": round(candidate.quality, 2) / 3}
+        return {
+            "band": band,
+            "cost": COST * cost / 3,
+            "quality": QUALITY * candidate.quality / 3,
+            "speed": SPEED * speed / 3,
+            "headroom": HEADROOM * candidate.headroom / 3,
+        }
 
 
 def _spread(equals: Sequence[Ranked], facts: Facts, draw: float) -> Sequence[Ranked]:
     """Equals share by how long each would take."""
-    if len(equals) < 2:
-        return equals
     ranked = {one.candidate.endpoint: one for one in equals}
     return [ranked[one.endpoint] for one in spread([one.candidate for one in equals], facts, draw)]

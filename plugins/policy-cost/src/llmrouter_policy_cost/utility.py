@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llmrouter.types import Candidate
 
 FREE, CHEAPEST, DEAREST, UNKNOWN = 1.0, 0.9, 0.1, 0.0
+PAID = CHEAPEST - DEAREST
 """Utilities of a cost: what is free is ahead of all that is paid, and an unknown price is the dearest."""
 
 Utilities = Sequence[float]
@@ -16,21 +17,33 @@ Utilities = Sequence[float]
 
 def costs(candidates: Sequence[Candidate]) -> Utilities:
     """Logarithmic between the cheapest and the dearest paid one, so that twice the price weighs the same."""
-    closeness = _closeness([one.cost for one in candidates if one.cost])
-    return [
-        DEAREST + (CHEAPEST - DEAREST) * closeness(one.cost) if one.cost else UNKNOWN if one.cost is None else FREE
-        for one in candidates
-    ]
+    high, spread = _scale([one.cost for one in candidates if one.cost])
+    utilities = []
+    for one in candidates:
+        if one.cost:
+            closeness = (high - math.log(one.cost)) / spread if spread > 0 else 1.0
+            utilities.append(DEAREST + PAID * closeness)
+        else:
+            utilities.append(UNKNOWN if one.cost is None else FREE)
+    return utilities
 
 
 def speeds(candidates: Sequence[Candidate]) -> Utilities:
     """Logarithmic in the time to the first output; what is not known yet stands in the middle."""
-    closeness = _closeness([one.ttft for one in candidates if one.ttft])
-    return [closeness(one.ttft) if one.ttft else 0.5 for one in candidates]
+    high, spread = _scale([one.ttft for one in candidates if one.ttft])
+    utilities = []
+    for one in candidates:
+        if one.ttft:
+            utilities.append((high - math.log(one.ttft)) / spread if spread > 0 else 1.0)
+        else:
+            utilities.append(0.5)
+    return utilities
 
 
-def _closeness(values: Sequence[float]) -> Callable[[float], float]:
-    """1 for the lowest of some positive values, 0 for the highest."""
-    low, high = (math.log(min(values)), math.log(max(values))) if values else (0.0, 0.0)
-    spread = high - low
-    return (lambda value: (high - math.log(value)) / spread) if spread > 0 else lambda value: 1.0
+def _scale(values: list[float]) -> tuple[float, float]:
+    """The logarithm of the highest of some positive values, and how far the lowest one's is below it."""
+    if len(values) < 2:
+        return 0.0, 0.0
+    values.sort()  # `min` and `max` parse their arguments: two or three values are sorted in less
+    high = math.log(values[-1])
+    return high, high - math.log(values[0])
