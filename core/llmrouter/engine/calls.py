@@ -78,7 +78,7 @@ class Calls:
             ticket=ticket,
             patience=self._patience(turn),
             clock=clock,
-            started=clock(),
+            started=ticket.began,
             role=role,
             tokens=self._request.facts.input_tokens,
             mend=self._mend(inspection, wire.stream),

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from llmrouter.types import Candidate
 
 FREE, CHEAPEST, DEAREST, UNKNOWN = 1.0, 0.9, 0.1, 0.0
-PAID = CHEAPEST - DEAREST
 """Utilities of a cost: what is free is ahead of all that is paid, and an unknown price is the dearest."""
+PAID = CHEAPEST - DEAREST
 
 Utilities = Sequence[float]
 """In the order of the candidates."""
