@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TextIO
 
 import msgspec
@@ -114,8 +115,7 @@ class TextLines(logging.Formatter):
         if "id" not in said:
             error = f"\n{said['error']}" if "error" in said else ""
             return f"{head} {said['logger']}: {_plain_text(said['message'])}{error}"
-        rest = (f"{name}={value}" for name, value in said.items() if value not in (None, "", 0, []))
-        return f"{head} {_plain_text(' '.join(rest))}"
+        return f"{head} {_plain_text(' '.join([f'{name}={value}' for name, value in said.items() if value]))}"
 
 
 @contextmanager
@@ -190,4 +190,10 @@ def _rounded(seconds: float) -> float:
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    return f"{_second(int(record.created))}.{int(record.msecs):03}+00:00"
+
+
+@lru_cache(maxsize=2)
+def _second(at: int) -> str:
+    """Lines come many in a second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
