@@ -38,14 +38,15 @@ class Route(NamedTuple):
     said: Fields | None = None
 
 
-async def body_of(connection: Connection, headers: Mapping[str, str], settings: ServerSettings) -> bytes:
-    """The body, whole. Raises Refused, and Gone when the client left before its end."""
+async def body_of(
+    connection: Connection, headers: Mapping[str, str], declared: bytes, settings: ServerSettings
+) -> bytes:
+    """The body, whole; `declared` is its length. Raises Refused, and Gone when the client left before its end."""
     encoding = headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         message = f"The content-encoding {encoding[:40]} is not understood; send the body as it is."
         raise Refused(trouble(415, "unsupported_encoding", message), close=True)
-    declared = headers.get("content-length", "0")
-    if not (declared.isascii() and declared.isdigit()):
+    if not declared.isdigit():
         raise Refused(BAD_LENGTH, close=True)
     most = settings.max_body if "expect" in headers else settings.max_body * DISCARD
     if int(declared) > most:
@@ -103,5 +104,5 @@ def request_of(
         log.error("%s stumbled over a body: %s", dialect.name, type(error).__name__)
         raise InvalidRequest("The body is not what this path expects", code="invalid_body") from None
     passes = getattr(dialect, "passes", ())
-    kept = {name: headers[name] for name in passes if name in headers}
+    kept = {name: headers[name] for name in passes if name in headers} if passes else {}
     return Request(replace(facts, id=id, at=at, client=client), fields, kept)
