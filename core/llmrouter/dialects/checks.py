@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping
 from types import NoneType
 from typing import Any, NoReturn
@@ -33,6 +34,7 @@ _BY_FIRST_BYTE: Mapping[int, str] = {
     ord("f"): "boolean",
     ord("n"): "null",
 }
+first_byte = struct.Struct("B").unpack_from
 _NULL = msgspec.Raw(b"null")
 _BLANK = re.compile(rb'""|\[\s*\]')
 _MAY_BE_BLANK = frozenset(b'"] \t\r\n')
@@ -41,7 +43,7 @@ _MAY_BE_BLANK = frozenset(b'"] \t\r\n')
 
 def kind(value: msgspec.Raw) -> str:
     """The JSON kind of a value, told by its first byte: string, number, boolean, null, object or array."""
-    return _BY_FIRST_BYTE.get(memoryview(value)[0], "number")
+    return _BY_FIRST_BYTE.get(first_byte(value)[0], "number")
 
 
 def values(fields: Fields, but: frozenset[str]) -> dict[str, Any]:
@@ -81,12 +83,14 @@ def whole(said: Mapping[str, Any], name: str, least: int, most: int | None = Non
     value = said.get(name)
     if value is None:
         return None
-    if type(value) not in (int, float) or value != int(value):
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is not int:
         raise InvalidRequest(f"{name} must be a whole number", param=name, code="invalid_type")
     if value < least or (most is not None and value > most):
         span = f"at least {least}" if most is None else f"between {least} and {most}"
-        raise InvalidRequest(f"{name} must be {span}, not {value}", param=name)
-    return int(value)
+        raise InvalidRequest(f"{name} must be {span}, not {said[name]}", param=name)
+    return value
 
 
 def _refuse(name: str, found: str, allowed: Kinds) -> NoReturn:

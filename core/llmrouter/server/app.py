@@ -12,14 +12,14 @@ import random
 from msgspec.structs import replace
 
 from llmrouter.errors import InvalidRequest
-from llmrouter.protocols import ASGIReceive, ASGIScope, ASGISend, Places
+from llmrouter.protocols import ASGIReceive, ASGIScope, ASGISend, Places, Refers
 from llmrouter.types import Trouble
 
 from .answers import Answer, Refused, invalid, refusal, said, send_answer, trouble
 from .auth import Keys
 from .callers import Callers, decoded
 from .connection import Connection, Gone, Running
-from .door import Known, Route, body_of, fields_of, request_of
+from .door import Known, Route, body_of, expanded, fields_of, request_of
 from .needs import Router, World
 from .pages import Pages
 from .stored import WRONG_METHOD, StoredResponses
@@ -70,6 +70,7 @@ class App:
         self._routes = {
             path: Route(dialect, op) for dialect in world.dialects.values() for path, op in dialect.paths.items()
         }
+        self._refers = {one.name: one for one in world.dialects.values() if isinstance(one, Refers)}
         self._places = [(one, one.place) for one in world.dialects.values() if isinstance(one, Places)]
 
     async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
@@ -119,7 +120,9 @@ class App:
         now = self._router.clock()
         request = self._known.find(scope, body, connection.id, now)
         if request is None:
-            fields = await fields_of(route, body, client, self._router.engine.memory)
+            fields = fields_of(route, body)
+            if refers := self._refers.get(route.dialect.name):
+                fields = await expanded(refers, fields, client, self._router.engine.memory)
             request = request_of(route, fields, headers, client, connection.id, now)
             self._known.keep(route, scope, body, request)
         connection.request = request

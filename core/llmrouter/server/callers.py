@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from llmrouter.protocols import ASGIScope
-from llmrouter.recent import Recent
 
 from .auth import Keys
 
@@ -31,13 +30,17 @@ class Callers:
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
-        self._found: Recent[Said, Caller] = Recent(KNOWN)
+        self._found: dict[Said, Caller] = {}
 
     def find(self, scope: ASGIScope) -> tuple[Caller, bytes]:
         """Who asks, and how long the body is said to be. Raises Refused."""
-        pairs = dict(scope["headers"])
-        length = pairs.pop(LENGTH, b"0")
-        said = scope["query_string"], tuple(pairs.items())
+        length, pairs = b"0", []
+        for name, value in scope["headers"]:
+            if name == LENGTH:
+                length = value
+            else:
+                pairs.append((name, value))
+        said = scope["query_string"], tuple(pairs)
         return self._found.get(said) or self._meet(said), length
 
     def _meet(self, said: Said) -> Caller:
@@ -45,7 +48,9 @@ class Callers:
         headers = decoded(pairs)
         caller = Caller(self._keys.check(headers, query), headers)
         if sum(len(name) + len(value) for name, value in pairs) + len(query) <= KNOWN_HEAD:
-            self._found.put(said, caller)
+            if len(self._found) >= KNOWN:
+                self._found.clear()
+            self._found[said] = caller
         return caller
 
 
