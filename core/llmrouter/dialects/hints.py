@@ -26,8 +26,8 @@ PRIORITIES = ("high", "normal", "low")
 _TIMEOUT = "x-request-timeout"
 _HEADERS = {f"x-llmrouter-{name}": name for name in NAMES}
 _TELLING = frozenset({*_HEADERS, _TIMEOUT})
-_HARNESS = ("x-session-id", "session-id", "x-session-affinity", "x-claude-code-session-id")
-_SESSION = frozenset({"x-llmrouter-session", *_HARNESS})
+_SESSION_HEADERS = ("x-session-id", "session-id", "x-session-affinity", "x-claude-code-session-id")
+_TELLING_SESSION = frozenset({"x-llmrouter-session", *_SESSION_HEADERS})
 
 
 def hints(own: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
@@ -50,8 +50,8 @@ def hints(own: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
 
 def session(own: Mapping[str, str], headers: Mapping[str, str], *named: Any) -> str | None:
     """What keeps the requests of a conversation together: said to us, said by a harness, or a body's own name."""
-    if own or not _SESSION.isdisjoint(headers):
-        named = headers.get("x-llmrouter-session"), own.get("session"), *map(headers.get, _HARNESS), *named
+    if own or not _TELLING_SESSION.isdisjoint(headers):
+        named = headers.get("x-llmrouter-session"), own.get("session"), *map(headers.get, _SESSION_HEADERS), *named
     for value in named:
         if value:
             return str(value)[:LONGEST]
