@@ -12,8 +12,8 @@ import pytest
 
 from llmrouter.protocols import Client
 from llmrouter.server import connection, protocol
-from llmrouter.server.answers import Answer
-from llmrouter.server.connection import Connection, Gone, Running, TooLarge
+from llmrouter.server.answers import Answer, Refused
+from llmrouter.server.connection import Connection, Gone, Running
 from llmrouter.testing import run
 from llmrouter.types import Request
 from llmrouter.types import Wire as Wired
@@ -375,9 +375,9 @@ def read(*messages: dict[str, Any], limit: int = 4) -> bytes:
 
 def test_a_body_is_read_to_its_end_and_no_further_than_the_limit() -> None:
     assert read(body(b"ab", True), body(b"", True), body(b"cd")) == b"abcd"
-    with pytest.raises(TooLarge):
+    with pytest.raises(Refused):
         read(body(b"ab", True), body(b"cd", True), body(b"e"))
-    with pytest.raises(TooLarge):
+    with pytest.raises(Refused):
         read(*[body(b"abcd", True)] * 5, body(b"never asked for"))
     with pytest.raises(Gone):
         read(body(b"ab", True), LEFT)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping
 from types import NoneType
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -33,17 +34,24 @@ _BY_FIRST_BYTE: Mapping[int, str] = {
     ord("f"): "boolean",
     ord("n"): "null",
 }
+first_byte = struct.Struct("B").unpack_from
+_NULL = msgspec.Raw(b"null")
 _BLANK = re.compile(rb'""|\[\s*\]')
+_MAY_BE_BLANK = frozenset(b'"] \t\r\n')
+"""What stands second in a blank value: the pattern is asked where it may match."""
 
 
 def kind(value: msgspec.Raw) -> str:
     """The JSON kind of a value, told by its first byte: string, number, boolean, null, object or array."""
-    return _BY_FIRST_BYTE.get(memoryview(value)[0], "number")
+    return _BY_FIRST_BYTE.get(first_byte(value)[0], "number")
 
 
 def values(fields: Fields, but: frozenset[str]) -> dict[str, Any]:
     """All fields decoded in one go, `but` the large ones. Raises InvalidRequest."""
-    small = {name: value for name, value in fields.items() if name not in but}
+    small = fields.copy()
+    for name in but:
+        if name in small:
+            del small[name]
     try:
         said: dict[str, Any] = loads(join(small))
     except ValueError:
@@ -54,16 +62,19 @@ def values(fields: Fields, but: frozenset[str]) -> dict[str, Any]:
 def check_kinds(said: Mapping[str, Any], kinds: Mapping[str, Kinds]) -> None:
     """Raises InvalidRequest for the first value of another kind than the API gives it; null is as good as none."""
     for name, value in said.items():
-        if value is not None and name in kinds:
-            _check(name, _BY_TYPE[type(value)], kinds[name])
+        if value is not None and name in kinds and (found := _BY_TYPE[type(value)]) not in kinds[name]:
+            _refuse(name, found, kinds[name])
 
 
 def require(fields: Fields, name: str, *kinds: str) -> None:
-    """Raises InvalidRequest unless the field is there, of one of these kinds, and not empty."""
-    if name not in fields or (found := kind(fields[name])) == "null":
+    """Raises InvalidRequest unless the field is there, of one of these kinds (not a number), and not empty."""
+    value = memoryview(fields.get(name, _NULL))
+    found = _BY_FIRST_BYTE.get(value[0], "number")
+    if found == "null":
         raise InvalidRequest(f"{name} is missing", param=name, code="missing_required_parameter")
-    _check(name, found, kinds)
-    if _BLANK.fullmatch(fields[name]):
+    if found not in kinds:
+        _refuse(name, found, kinds)
+    if value[1] in _MAY_BE_BLANK and _BLANK.fullmatch(value):
         raise InvalidRequest(f"{name} is empty", param=name)
 
 
@@ -72,15 +83,16 @@ def whole(said: Mapping[str, Any], name: str, least: int, most: int | None = Non
     value = said.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is not int:
         raise InvalidRequest(f"{name} must be a whole number", param=name, code="invalid_type")
     if value < least or (most is not None and value > most):
         span = f"at least {least}" if most is None else f"between {least} and {most}"
-        raise InvalidRequest(f"{name} must be {span}, not {value}", param=name)
-    return int(value)
+        raise InvalidRequest(f"{name} must be {span}, not {said[name]}", param=name)
+    return value
 
 
-def _check(name: str, found: str, allowed: Kinds) -> None:
-    if found not in allowed:
-        message = f"{name} must be {' or '.join(allowed)}, not {found}"
-        raise InvalidRequest(message, param=name, code="invalid_type")
+def _refuse(name: str, found: str, allowed: Kinds) -> NoReturn:
+    message = f"{name} must be {' or '.join(allowed)}, not {found}"
+    raise InvalidRequest(message, param=name, code="invalid_type")

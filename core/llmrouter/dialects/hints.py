@@ -23,12 +23,17 @@ AMOUNTS = frozenset({"budget", "timeout"})
 PRIORITIES = ("high", "normal", "low")
 """What the hint `priority` may say: who goes first where requests wait for a limit to pass."""
 
+_TIMEOUT = "x-request-timeout"
 _HEADERS = {f"x-llmrouter-{name}": name for name in NAMES}
+_TELLING = frozenset({*_HEADERS, _TIMEOUT})
 _SESSION_HEADERS = ("x-session-id", "session-id", "x-session-affinity", "x-claude-code-session-id")
+_TELLING_SESSION = frozenset({"x-llmrouter-session", *_SESSION_HEADERS})
 
 
 def hints(own: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
     """The hints of a request; a header wins over the body, `own`. Raises InvalidRequest."""
+    if not own and _TELLING.isdisjoint(headers):
+        return {}
     found = {name: value for name, value in own.items() if name != "session"}
     for header in _HEADERS.keys() & headers.keys():
         found[_HEADERS[header]] = headers[header]
@@ -38,16 +43,18 @@ def hints(own: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
         raise InvalidRequest(
             f"x-llmrouter-priority must be one of {', '.join(PRIORITIES)}", param="x-llmrouter-priority"
         )
-    if "timeout" not in found and "x-request-timeout" in headers:
-        found["timeout"] = headers["x-request-timeout"]
+    if "timeout" not in found and _TIMEOUT in headers:
+        found["timeout"] = headers[_TIMEOUT]
     return found
 
 
 def session(own: Mapping[str, str], headers: Mapping[str, str], *named: Any) -> str | None:
     """What keeps the requests of a conversation together: said to us, said by a harness, or a body's own name."""
-    harness = map(headers.get, _SESSION_HEADERS)
-    for value in filter(None, (headers.get("x-llmrouter-session"), own.get("session"), *harness, *named)):
-        return str(value)[:LONGEST]
+    if own or not _TELLING_SESSION.isdisjoint(headers):
+        named = headers.get("x-llmrouter-session"), own.get("session"), *map(headers.get, _SESSION_HEADERS), *named
+    for value in named:
+        if value:
+            return str(value)[:LONGEST]
     return None
 
 

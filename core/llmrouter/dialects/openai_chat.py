@@ -56,6 +56,11 @@ KINDS: Mapping[str, Kinds] = {
 
 LARGE = frozenset({"messages", "tools", "functions", "prediction"})
 
+_NEEDING = frozenset(
+    {"functions", "n", "logprobs", "top_logprobs", "audio", "modalities", "web_search_options", "response_format"}
+)
+"""Fields that may ask for more than every dialect can say."""
+
 _REPLAYABLE = frozenset({"vision", "remote_media", "json_schema", "json_object"})
 """Needs of a request that may be answered from a recording."""
 
@@ -77,7 +82,7 @@ class Chat:
         said = values(fields, LARGE)
         check_kinds(said, KINDS)
         seen = peek(fields)
-        needs = seen.needs | _needs(fields, said)
+        needs = seen.needs if _NEEDING.isdisjoint(fields) else seen.needs | _needs(fields, said)
         own = hints.from_body(said)
         named = (said.get("session_id"), said.get("prompt_cache_key"), said.get("user"))
         return Facts(
@@ -164,8 +169,9 @@ def _needs(fields: Fields, said: Mapping[str, Any]) -> set[str]:
 
 def _fallbacks(models: Any) -> tuple[str, ...]:
     """OpenRouter's `models`: what may serve where the first model cannot."""
-    named = models if isinstance(models, list) else ()
-    return tuple([name for name in named if isinstance(name, str)][:MOST_FALLBACKS])
+    if not isinstance(models, list):
+        return ()
+    return tuple([name for name in models if isinstance(name, str)][:MOST_FALLBACKS])
 
 
 def _is_fixed(said: Mapping[str, Any]) -> bool:

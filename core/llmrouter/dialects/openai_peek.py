@@ -13,7 +13,7 @@ import msgspec
 from llmrouter.errors import InvalidRequest
 from llmrouter.types import Fields
 
-from .checks import kind
+from .checks import first_byte, kind
 from .common import decode
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def peek(fields: Fields) -> Seen:
     needs: set[str] = set()
     size, media = len(fields["messages"]), 0
     for at, message in enumerate(messages):
-        if memoryview(message.content)[0] == _LIST:
+        if first_byte(message.content)[0] == _LIST:
             kinds = {part.type for part in typed(_typed, f"messages[{at}].content", message.content)}
             needs.update(_MEDIA[one] for one in kinds & _MEDIA.keys())
             if kinds & _MEDIA.keys():

@@ -12,13 +12,14 @@ import random
 from msgspec.structs import replace
 
 from llmrouter.errors import InvalidRequest
-from llmrouter.protocols import ASGIReceive, ASGIScope, ASGISend, Places
+from llmrouter.protocols import ASGIReceive, ASGIScope, ASGISend, Places, Refers
 from llmrouter.types import Trouble
 
 from .answers import Answer, Refused, invalid, refusal, said, send_answer, trouble
 from .auth import Keys
+from .callers import Callers, decoded
 from .connection import Connection, Gone, Running
-from .door import Known, Route, body_of, fields_of, request_of
+from .door import Known, Route, body_of, expanded, fields_of, request_of
 from .needs import Router, World
 from .pages import Pages
 from .stored import WRONG_METHOD, StoredResponses
@@ -62,12 +63,14 @@ class App:
         self._world = world
         self._settings = self._router.settings.server
         self._keys = Keys(self._settings)
+        self._callers = Callers(self._keys)
         self._known = Known()
         self._pages = Pages(self._router, self._keys, self._started)
         self._stored = StoredResponses(self._router, self._keys)
         self._routes = {
             path: Route(dialect, op) for dialect in world.dialects.values() for path, op in dialect.paths.items()
         }
+        self._refers = {one.name: one for one in world.dialects.values() if isinstance(one, Refers)}
         self._places = [(one, one.place) for one in world.dialects.values() if isinstance(one, Places)]
 
     async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
@@ -110,15 +113,17 @@ class App:
 
     async def _serve(self, route: Route, scope: ASGIScope, connection: Connection) -> None:
         world = self._world
-        headers = _headers(scope)
-        client = self._keys.check(headers, scope["query_string"])
+        (client, headers), length = self._callers.find(scope)
         if len(self.running) > self._settings.max_concurrency:
             raise Refused(BUSY, close=True)
-        body = await body_of(connection, headers, self._settings)
-        request = self._known.find(scope, body, connection.id, self._router.clock())
+        body = await body_of(connection, headers, length, self._settings)
+        now = self._router.clock()
+        request = self._known.find(scope, body, connection.id, now)
         if request is None:
-            fields = await fields_of(route, body, client, self._router.engine.memory)
-            request = request_of(route, fields, headers, client, connection.id, self._router.clock())
+            fields = fields_of(route, body)
+            if refers := self._refers.get(route.dialect.name):
+                fields = await expanded(refers, fields, client, self._router.engine.memory)
+            request = request_of(route, fields, headers, client, connection.id, now)
             self._known.keep(route, scope, body, request)
         connection.request = request
         if request.facts.hints.get("dry-run", "false") not in NO:
@@ -151,7 +156,7 @@ class App:
     # ---- everything else
 
     async def _elsewhere(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
-        headers = _headers(scope)
+        headers = decoded(scope["headers"])
         try:
             for prefix, page in self._router.pages:
                 if scope["path"] == prefix or scope["path"].startswith(f"{prefix}/"):
@@ -188,10 +193,6 @@ class App:
 
     def _id(self) -> str:
         return f"req_{self._random.getrandbits(64):016x}"
-
-
-def _headers(scope: ASGIScope) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 async def _other_protocol(scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:

@@ -14,12 +14,14 @@ from typing import Literal
 from llmrouter.protocols import ASGIReceive, ASGISend
 from llmrouter.types import Request
 
-from .answers import Answer, send_answer
+from .answers import Answer, Refused, send_answer, trouble
 
 BEAT = 0.25  # seconds; a client that left is noticed within one
 BODY_TIME = 30.0  # seconds a body may take, and more for each MIN_RATE bytes that came
 MIN_RATE = 32 * 1024  # bytes a second
 DISCARD = 4  # times the limit: what is read and thrown away so that the client can read its refusal
+
+TOO_LARGE = trouble(413, "request_too_large", "The body is larger than this router accepts.")
 
 End = Literal["", "gone", "slow", "stopping"]
 Headers = list[tuple[bytes, bytes]]
@@ -27,10 +29,6 @@ Headers = list[tuple[bytes, bytes]]
 
 class Gone(Exception):
     """The client left before it had sent its request."""
-
-
-class TooLarge(Exception):
-    """The body is larger than `server.max_body`."""
 
 
 class Connection:
@@ -60,7 +58,7 @@ class Connection:
     # ---- the body
 
     async def read(self, limit: int) -> bytes:
-        """The whole body. Raises TooLarge and Gone; a body that is too slow ends the request."""
+        """The whole body. Raises Refused and Gone; a body that is too slow ends the request."""
         self.reading = True
         chunks = []
         more = True
@@ -75,7 +73,7 @@ class Connection:
                 chunks.append(body)
         self.reading = False
         if self.received > limit:
-            raise TooLarge
+            raise Refused(TOO_LARGE, close=self.received > limit * DISCARD)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     # ---- the answer
@@ -85,7 +83,7 @@ class Connection:
         encode = str.encode if values.isascii() and values.isprintable() else _tamed
         if "content-length" in headers:  # known when the answer is whole; of a stream, never
             headers = {name: value for name, value in headers.items() if name != "content-length"}
-        pairs = [*zip(map(str.encode, headers), map(encode, headers.values()), strict=True)]
+        pairs = [(name.encode(), encode(value)) for name, value in headers.items()]
         if "x-request-id" not in headers:
             pairs.append((b"x-request-id", self.id.encode()))
         if status < 400 and self.request is not None and self.request.facts.wire.stream:

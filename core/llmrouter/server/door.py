@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -16,10 +16,9 @@ from llmrouter.settings import ServerSettings
 from llmrouter.types import Fields, Op, Request
 
 from .answers import Refused, trouble
-from .connection import DISCARD, Connection, TooLarge
+from .connection import DISCARD, TOO_LARGE, Connection
 from .needs import Memory
 
-TOO_LARGE = trouble(413, "request_too_large", "The body is larger than this router accepts.")
 KNOWN = 1024  # requests
 KNOWN_BODY = 32 * 1024  # bytes
 BAD_LENGTH = trouble(400, "invalid_content_length", "The header content-length is not a number.")
@@ -38,22 +37,20 @@ class Route(NamedTuple):
     said: Fields | None = None
 
 
-async def body_of(connection: Connection, headers: Mapping[str, str], settings: ServerSettings) -> bytes:
-    """The body, whole. Raises Refused, and Gone when the client left before its end."""
+def body_of(
+    connection: Connection, headers: Mapping[str, str], declared: bytes, settings: ServerSettings
+) -> Awaitable[bytes]:
+    """The body, whole; `declared` is its length. Raises Refused, and Gone when the client left before its end."""
     encoding = headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         message = f"The content-encoding {encoding[:40]} is not understood; send the body as it is."
         raise Refused(trouble(415, "unsupported_encoding", message), close=True)
-    declared = headers.get("content-length", "0")
-    if not (declared.isascii() and declared.isdigit()):
+    if not declared.isdigit():
         raise Refused(BAD_LENGTH, close=True)
     most = settings.max_body if "expect" in headers else settings.max_body * DISCARD
     if int(declared) > most:
         raise Refused(TOO_LARGE, close=True)
-    try:
-        return await connection.read(settings.max_body)
-    except TooLarge:
-        raise Refused(TOO_LARGE, close=connection.received > settings.max_body * DISCARD) from None
+    return connection.read(settings.max_body)
 
 
 class Known:
@@ -78,16 +75,16 @@ def _asked(scope: ASGIScope, body: bytes) -> Asked:
     return scope["path"], scope["query_string"], tuple(scope["headers"]), body
 
 
-async def fields_of(route: Route, body: bytes, client: str, memory: Memory) -> Fields:
-    """The body, opened, with what it refers to put in. Raises InvalidRequest."""
+def fields_of(route: Route, body: bytes) -> Fields:
+    """The body, opened. Raises InvalidRequest."""
     fields = parse(body)
-    if route.said:
-        fields |= route.said
-    refers = getattr(route.dialect, "refers", None)
-    if refers is None or not (names := refers(fields)):
-        return fields
-    assert isinstance(route.dialect, Refers)
-    return route.dialect.expand(fields, await memory.find(client, names))
+    return fields | route.said if route.said else fields
+
+
+async def expanded(dialect: Refers, fields: Fields, client: str, memory: Memory) -> Fields:
+    """The fields with what they refer to put in. Raises InvalidRequest."""
+    names = dialect.refers(fields)
+    return dialect.expand(fields, await memory.find(client, names)) if names else fields
 
 
 def request_of(
@@ -103,5 +100,5 @@ def request_of(
         log.error("%s stumbled over a body: %s", dialect.name, type(error).__name__)
         raise InvalidRequest("The body is not what this path expects", code="invalid_body") from None
     passes = getattr(dialect, "passes", ())
-    kept = {name: headers[name] for name in passes if name in headers}
+    kept = {name: headers[name] for name in passes if name in headers} if passes else {}
     return Request(replace(facts, id=id, at=at, client=client), fields, kept)

@@ -1,0 +1,59 @@
+"""Who asks, and the headers that are read: the same for every request of one client library with one key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from llmrouter.protocols import ASGIScope
+
+from .auth import Keys
+
+KNOWN = 1024  # sets of headers
+KNOWN_HEAD = 4 * 1024  # bytes of names and values
+LENGTH = b"content-length"
+
+Said = tuple[bytes, tuple[tuple[bytes, bytes], ...]]
+"""The query, and all headers but the length of the body."""
+
+
+class Caller(NamedTuple):
+    client: str  # the name of its key
+    headers: Mapping[str, str]  # all but the length of the body
+
+
+class Callers:
+    """Headers that were read before are neither decoded nor is their key looked at again.
+
+    Only those of callers that were let in, for one configuration.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._found: dict[Said, Caller] = {}
+
+    def find(self, scope: ASGIScope) -> tuple[Caller, bytes]:
+        """Who asks, and how long the body is said to be. Raises Refused."""
+        length, pairs = b"0", []
+        for name, value in scope["headers"]:
+            if name == LENGTH:
+                length = value
+            else:
+                pairs.append((name, value))
+        said = scope["query_string"], tuple(pairs)
+        return self._found.get(said) or self._meet(said), length
+
+    def _meet(self, said: Said) -> Caller:
+        query, pairs = said
+        headers = decoded(pairs)
+        caller = Caller(self._keys.check(headers, query), headers)
+        if sum(len(name) + len(value) for name, value in pairs) + len(query) <= KNOWN_HEAD:
+            if len(self._found) >= KNOWN:
+                self._found.clear()
+            self._found[said] = caller
+        return caller
+
+
+def decoded(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers as text; of those that came twice the last."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
