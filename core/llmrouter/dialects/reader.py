@@ -27,21 +27,22 @@ class AnswerReader:
     and one that was cut there gives no frame at all.
     """
 
+    _shape: Wire | None = None  # not known yet: nothing but white space came
+    _spoke = False  # an event with data was seen
+    _over = False
+
     def __init__(self, dialect: str, stream: bool, meaning: Meaning, limit: int = sse.MAX_EVENT) -> None:
         self._stream, self._plain = Wire(dialect, True), Wire(dialect, False)
         self._asked = self._stream if stream else self._plain
-        self._shape: Wire | None = None  # not known yet: nothing but white space came
         self._meaning = meaning
         self._events = sse.Events(limit)
         self._body = bytearray()
         self._limit = limit
-        self._spoke = False  # an event with data was seen
-        self._over = False
 
     def feed(self, data: bytes) -> list[Frame]:
         if self._over:
             return []
-        if self._shape is self._stream and self._spoke:
+        if self._spoke:
             return self._cut(data)
         self._body += data
         if self._shape is None:
@@ -80,7 +81,8 @@ class AnswerReader:
     def _cut(self, data: bytes) -> list[Frame]:
         frames = []
         for event in self._events.feed(data):
-            if frame := self._frame(event):
+            frame = self._frame(event)
+            if frame is not None:
                 frames.append(frame)
         return frames + self._too_long(self._stream) if self._events.overflown else frames
 
