@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from msgspec.structs import replace
@@ -115,16 +116,15 @@ class BodyWriter:
     """
 
     envelope = staticmethod(envelope)
+    _raw = b""
 
     def __init__(self, request: Request) -> None:
         self._request, self._facts = request, request.facts
-        self._fold = Fold()
-        self._raw = b""
+        self._said: list[tuple[Sequence[Event], str]] = []  # with the dialect that it was said in
 
     def write(self, frame: Frame, verbatim: bool) -> bytes:
         self._raw = frame.raw if verbatim and not frame.wire.stream else b""
-        for event in frame.events:
-            self._fold.add(event, frame.wire.dialect)
+        self._said.append((frame.events, frame.wire.dialect))
         return b""
 
     def fail(self, trouble: Trouble) -> bytes:
@@ -136,6 +136,15 @@ class BodyWriter:
     def body(self) -> Any:
         """What was folded, as this dialect says it."""
         raise NotImplementedError
+
+    @cached_property
+    def _fold(self) -> Fold:
+        """All that was said. Nobody asks for it where the upstream's own body goes on."""
+        fold = Fold()
+        for events, source in self._said:
+            for event in events:
+                fold.add(event, source)
+        return fold
 
     @property
     def _id(self) -> str:

@@ -19,6 +19,7 @@ from .calls import arguments_of
 from .meaning import Meaning
 
 PREFIX = "turn:"
+_NOTED = frozenset({Thought, ToolStart, ToolArgs, Finish})
 
 _turns: msgspec.json.Decoder[Turn]
 
@@ -81,7 +82,11 @@ class Noted:
         self._signatures: dict[str, str] = {}
 
     def event(self, data: bytes, name: str) -> Sequence[Event]:
-        return self._note(self._meaning.event(data, name))
+        events = self._meaning.event(data, name)
+        for event in events:
+            if type(event) in _NOTED:
+                return self._note(events)
+        return events
 
     def body(self, data: bytes) -> Sequence[Event]:
         return self._note(self._meaning.body(data))
@@ -91,17 +96,18 @@ class Noted:
 
     def _note(self, events: Sequence[Event]) -> Sequence[Event]:
         for event in events:
-            kind = type(event)
-            if kind is Thought:
-                self._thoughts.append(event)  # type: ignore[arg-type]
-            elif isinstance(event, ToolStart):
+            if type(event) not in _NOTED:  # `isinstance` asks the metaclass of a struct: that takes its time
+                continue
+            if type(event) is Thought:
+                self._thoughts.append(event)
+            elif type(event) is ToolStart:
                 self._first = self._first or event.id
                 if event.signature:
                     self._signatures[event.id] = event.signature
-            elif isinstance(event, ToolArgs):
+            elif type(event) is ToolArgs:
                 if event.id == self._first:
                     self._arguments.append(event.json)
-            elif kind is Finish and self._first and (self._thoughts or self._signatures):
+            elif self._first and (self._thoughts or self._signatures):
                 return [self._kept(), *events]
         return events
 

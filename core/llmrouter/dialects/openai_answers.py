@@ -102,9 +102,10 @@ class AnswerMeaning:
     `Finish` comes once, when every choice that was seen has ended.
     """
 
+    _begun = _finished = _blank = False
+    _reason: Reason = "stop"
+
     def __init__(self) -> None:
-        self._begun = self._finished = self._blank = False
-        self._reason: Reason = "stop"
         self._open: set[int] = set()  # choices under way
         self._calls = Calls()
 
@@ -123,7 +124,7 @@ class AnswerMeaning:
         for choice in answer.choices:
             choice.delta = choice.delta if choice.message is None else None  # one vendor adds an empty one
         events = self._events(answer, data)
-        if self._finished or any(isinstance(event, Fault) for event in events):
+        if self._finished or any(type(event) is Fault for event in events):
             return events
         return [*events, self._finish()]
 
@@ -140,7 +141,7 @@ class AnswerMeaning:
         for choice in answer.choices or ():
             self._choice(choice, data, events)
             usage = usage or choice.usage
-        if not usage and isinstance(answer.x_groq, dict):
+        if answer.x_groq and not usage and isinstance(answer.x_groq, dict):
             usage = answer.x_groq.get("usage")
         if usage and isinstance(usage, dict):
             events.append(Spent(read_usage(usage)))
@@ -174,7 +175,7 @@ class AnswerMeaning:
             self._calls.signature = google_signature(said.extra_content)
             for call in said.tool_calls:
                 events.extend(self._calls.read(call))
-        if _calls_function(said):
+        if said.function_call and _calls_function(said):
             events.extend(self._calls.read(Called(index="function_call", function=said.function_call)))
         if said.audio or said.images:
             events.append(_MORE)
@@ -199,12 +200,13 @@ class AnswerMeaning:
 class Calls:
     """Fragments of tool calls → events."""
 
+    answer = ""
+    count = 0
+    signature = ""  # of the message, where older models sign that instead of its first call
+    _latest: tuple[str, str] | None = None
+
     def __init__(self) -> None:
-        self.answer = ""
-        self.count = 0
-        self.signature = ""  # of the message, where older models sign that instead of its first call
         self._by_index: dict[int | str, tuple[str, str]] = {}  # index → id and name of the call
-        self._latest: tuple[str, str] | None = None
 
     def read(self, call: Called) -> Iterator[Event]:
         said = call.function or call.custom or Function()

@@ -57,7 +57,8 @@ def counts(usage: Any, names: Sequence[str]) -> list[int]:
     """The counts of these names; 0 for what is missing, negative or no number."""
     if not isinstance(usage, dict):
         return [0] * len(names)
-    return [int(count) if isinstance(count := usage.get(name), _NUMBER) and count > 0 else 0 for name in names]
+    said = map(usage.get, names)
+    return [int(count) if count and isinstance(count, _NUMBER) and count > 0 else 0 for count in said]
 
 
 def cost_of(usage: Mapping[str, Any]) -> float | None:

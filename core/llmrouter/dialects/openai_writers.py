@@ -91,8 +91,10 @@ class StreamWriter:
     def _own(self, frame: Frame) -> bytes:
         """The upstream's bytes, without the usage that the router asked for and the client did not."""
         events = frame.events
-        self._opened = self._opened or bool(events)
-        spent = bool(events) and type(events[-1]) is Spent
+        spent = False
+        if events:
+            self._opened = True
+            spent = type(events[-1]) is Spent
         if self._asked:
             self._told = self._told or spent
             return frame.raw

@@ -6,6 +6,8 @@ the other way round. An answer that begins with a brace, a bracket, a quote or a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llmrouter.types import Fault, Frame, Wire
 
 from . import sse
@@ -27,21 +29,22 @@ class AnswerReader:
     and one that was cut there gives no frame at all.
     """
 
+    _shape: Wire | None = None  # not known yet: nothing but white space came
+    _spoke = False  # an event with data was seen
+    _over = False
+
     def __init__(self, dialect: str, stream: bool, meaning: Meaning, limit: int = sse.MAX_EVENT) -> None:
         self._stream, self._plain = Wire(dialect, True), Wire(dialect, False)
         self._asked = self._stream if stream else self._plain
-        self._shape: Wire | None = None  # not known yet: nothing but white space came
         self._meaning = meaning
         self._events = sse.Events(limit)
         self._body = bytearray()
         self._limit = limit
-        self._spoke = False  # an event with data was seen
-        self._over = False
 
     def feed(self, data: bytes) -> list[Frame]:
         if self._over:
             return []
-        if self._shape is self._stream and self._spoke:
+        if self._spoke:
             return self._cut(data)
         self._body += data
         if self._shape is None:
@@ -78,30 +81,31 @@ class AnswerReader:
         return self._plain if first in _BODY_BEGINS else self._stream
 
     def _cut(self, data: bytes) -> list[Frame]:
-        frames = []
-        for event in self._events.feed(data):
-            if frame := self._frame(event):
-                frames.append(frame)
+        frames = self._frames(self._events.feed(data))
         return frames + self._too_long(self._stream) if self._events.overflown else frames
 
-    def _frame(self, event: sse.Event, whole: bool = True) -> Frame | None:
-        raw, data, name = event
-        if data is None:
-            return Frame(self._stream, raw, ())
-        self._spoke = True
-        if data == END_MARK:
-            last = tuple(self._meaning.done())
-            return Frame(self._stream, b"", last) if last else None
-        try:
-            return Frame(self._stream, raw, tuple(self._meaning.event(data, name)))
-        except _UNREADABLE:
-            return Frame(self._stream, raw, (Fault(data[:_SHOWN], malformed=True),)) if whole else None
+    def _frames(self, events: Sequence[sse.Event], whole: bool = True) -> list[Frame]:
+        frames = []
+        for raw, data, name in events:
+            if data is None:
+                frames.append(Frame(self._stream, raw, ()))
+                continue
+            self._spoke = True
+            if data == END_MARK:
+                if last := self._meaning.done():
+                    frames.append(Frame(self._stream, b"", tuple(last)))
+                continue
+            try:
+                frames.append(Frame(self._stream, raw, tuple(self._meaning.event(data, name))))
+            except _UNREADABLE:
+                if whole:
+                    frames.append(Frame(self._stream, raw, (Fault(data[:_SHOWN], malformed=True),)))
+        return frames
 
     def _tail(self) -> list[Frame]:
         """What follows the last blank line. Bytes without any data or comment were no stream: an error page."""
         event = self._events.end()
-        frame = self._frame(event, whole=False) if event else None
-        frames = [frame] if frame else []
+        frames = self._frames([event], whole=False) if event else []
         start = self._body.removeprefix(BOM).lstrip()
         if self._spoke or not start or start.startswith(b":"):
             return frames

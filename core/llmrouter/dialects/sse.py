@@ -13,6 +13,7 @@ MAX_EVENT = 64 * 1024 * 1024
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _OVERLAP = 3  # bytes of a blank line that may stand at the end of what was searched before
+_CR = 13  # as a number: asked for as bytes, `in` tries that first and raises an error of its own
 
 
 Event = tuple[bytes, bytes | None, str]
@@ -22,16 +23,20 @@ Event = tuple[bytes, bytes | None, str]
 class Events:
     """Cuts a stream into events. Any split of the bytes gives the same events."""
 
+    overflown = False
+
     def __init__(self, limit: int = MAX_EVENT) -> None:
-        self.overflown = False
         self._limit = limit
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[Event]:
         if self.overflown:
             return []
-        if not self._rest and data.find(b"\n\n") == len(data) - 2 >= 0 and b"\r" not in data:
-            return [_event(data)]  # one whole event, as most upstreams send them
+        if not self._rest:  # nearly always one whole event, as most upstreams send them
+            if (said := _only_data(data)) is not None:
+                return [(data, said, "")]
+            if data.find(b"\n\n") == len(data) - 2 >= 0 and _CR not in data:
+                return [_event(data)]
         buffer: bytes | bytearray = data
         searched = 0
         if self._rest:
@@ -58,7 +63,7 @@ class Events:
 
 def _cuts(buffer: bytes | bytearray, at: int) -> Iterator[int]:
     """Where events end. A last CR waits: an LF behind it would belong to the same line end."""
-    if b"\r" not in buffer:
+    if _CR not in buffer:
         while (end := buffer.find(b"\n\n", at) + 2) > 1:
             yield end
             at = end
@@ -68,9 +73,15 @@ def _cuts(buffer: bytes | bytearray, at: int) -> Iterator[int]:
             yield found.end()
 
 
+def _only_data(raw: bytes) -> bytes | None:
+    """The data of an event that is one line of it, closed by two LF; None of any other bytes."""
+    line, _, rest = raw.partition(b"\n")
+    return line[6:] if rest == b"\n" and line.startswith(b"data: ") and _CR not in line else None
+
+
 def _event(raw: bytes) -> Event:
-    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
-        return raw, raw[6:-2], ""
+    if (said := _only_data(raw)) is not None:
+        return raw, said, ""
     lines: list[bytes] = []
     name = ""
     for line in _LINE_END.split(raw.removeprefix(BOM)):

@@ -178,18 +178,23 @@ class HTTPProvider:
         body: bytes = b"",
         passed: Mapping[str, str] | None = None,
     ) -> HTTPReply:
-        more = [(b"content-length", b"%d" % len(body))] if body else []
-        if passed:
-            ours = {b"host", b"content-length", *(name for name, _ in self._prepared[account])}
-            theirs = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in passed.items()]
-            more += [pair for pair in theirs if pair[0] not in ours]
+        theirs = self._theirs(passed, account) if passed else ()
         if self._direct is not None:
             _, head, door = self._beginning(self._direct, method, url, account)
-            return HTTPReply(*await door.ask(lines(more, head), body))
-        headers = [(b"host", url.netloc), *self._prepared[account], *more]
+            if body:
+                head += b"content-length: %d\r\n" % len(body)
+            return HTTPReply(*await door.ask(lines(theirs, head) if theirs else head, body))
+        length = [(b"content-length", b"%d" % len(body))] if body else []
+        headers = [(b"host", url.netloc), *self._prepared[account], *length, *theirs]
         request = Request(method, url, headers=headers, stream=ByteStream(body))
         response = await self._transport.handle_async_request(request)
         return HTTPReply(response.status_code, response.headers.raw, cast(Body, response.stream))
+
+    def _theirs(self, passed: Mapping[str, str], account: str) -> Sequence[Pair]:
+        """The headers of the client that go on beside those of the account."""
+        ours = {b"host", b"content-length", *(name for name, _ in self._prepared[account])}
+        theirs = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in passed.items()]
+        return [pair for pair in theirs if pair[0] not in ours]
 
     def _beginning(self, direct: AiohttpTransport, method: str, url: URL, account: str) -> Beginning:
         key = (method, id(url), account)
@@ -212,10 +217,10 @@ class HTTPProvider:
 
 
 def _headers(raw: Iterable[Pair]) -> Mapping[str, str]:
-    pairs = [(name.lower().decode("latin-1"), value.decode("latin-1")) for name, value in raw]
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        found = {name: ", ".join([text for one, text in pairs if one == name]) for name in found}
+    found: dict[str, str] = {}
+    for pair in raw:
+        name, value = pair[0].lower().decode("latin-1"), pair[1].decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
     return found
 
 

@@ -82,6 +82,8 @@ def sightings(headers: Mapping[str, str], family: Sequence[LimitHeaders], now: f
     """The limits stated in the headers of an answer. `Sighting.scope` is the kind of scope, not yet its name."""
     found = []
     for one in family:
+        if one.limit not in headers and one.remaining not in headers:  # most upstreams state none
+            continue
         limit, remaining = _amount(headers.get(one.limit)), _amount(headers.get(one.remaining))
         if remaining is None and not limit:
             continue
