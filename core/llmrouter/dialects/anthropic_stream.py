@@ -110,7 +110,8 @@ class StreamWriter:
     def _stand(self, frame: Frame) -> None:
         """Read off an upstream's own event; its deltas change nothing."""
         self._begun = True
-        if b"_delta" in frame.raw and b"message_delta" not in frame.raw:
+        find = frame.raw.find  # for bytes `in` is slow: it takes them for a number first
+        if find(b"_delta") >= 0 and find(b"message_delta") < 0:
             return
         place = _place(frame.raw)
         match place.type:

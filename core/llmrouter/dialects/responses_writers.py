@@ -103,7 +103,7 @@ class StreamWriter(_Answer):
     def _pass(self, frame: Frame) -> bytes:
         """The upstream's bytes, but for what the router keeps in its place."""
         data, ends = frame.raw, any(type(event) is Finish for event in frame.events)
-        if b'"response"' in data and (opened := opened_event(data, self._shown.patches)):
+        if data.find(b'"response"') >= 0 and (opened := opened_event(data, self._shown.patches)):
             data, self._theirs = opened
         if ends:
             self._last = data
