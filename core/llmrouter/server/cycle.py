@@ -31,8 +31,11 @@ class Cycle:
 
     __slots__ = (
         "_body", "_chunked", "_head", "_left", "_news", "_protocol", "_waiter", "_waiting", "complete",
-        "disconnected", "expects", "keep_alive", "scope", "started", "whole",
+        "disconnected", "expects", "keep_alive", "scope", "started", "task", "whole",
     )  # fmt: skip
+
+    task: asyncio.Task[None]
+    """Set by who starts it."""
 
     def __init__(self, protocol: Protocol, scope: ASGIScope, keep_alive: bool, expects: bool) -> None:
         self._protocol, self.scope = protocol, scope
@@ -62,7 +65,7 @@ class Cycle:
                 log.error("the app returned without a whole answer")
                 await self._break_off()
         finally:
-            self._protocol.ended()
+            self._protocol.ended(self)
 
     # ---- the request
 
