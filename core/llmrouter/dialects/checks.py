@@ -68,13 +68,13 @@ def check_kinds(said: Mapping[str, Any], kinds: Mapping[str, Kinds]) -> None:
 
 def require(fields: Fields, name: str, *kinds: str) -> None:
     """Raises InvalidRequest unless the field is there, of one of these kinds (not a number), and not empty."""
-    value = memoryview(fields.get(name, _NULL))
-    found = _BY_FIRST_BYTE.get(value[0], "number")
+    value = fields.get(name, _NULL)
+    found = _BY_FIRST_BYTE.get(first_byte(value)[0], "number")
     if found == "null":
         raise InvalidRequest(f"{name} is missing", param=name, code="missing_required_parameter")
     if found not in kinds:
         _refuse(name, found, kinds)
-    if value[1] in _MAY_BE_BLANK and _BLANK.fullmatch(value):
+    if first_byte(value, 1)[0] in _MAY_BE_BLANK and _BLANK.fullmatch(value):
         raise InvalidRequest(f"{name} is empty", param=name)
 
 

@@ -88,7 +88,8 @@ class Door:
         try:
             while True:
                 connection = await self._connector.connect(self._origin, [], self._timeout)
-                if connection.protocol is not None and not connection.protocol.should_close:
+                protocol = connection.protocol
+                if protocol is not None and not protocol.should_close:
                     return connection
                 _drop(connection)  # it said something while idle: what comes next on it is not our answer
         except FOREIGN as error:
@@ -156,8 +157,8 @@ async def _content(request: httpx.Request) -> bytes:
 
 
 async def _exchange(connection: Connection, head: bytes, body: bytes, skip_body: bool) -> Answered:
-    protocol, wire = connection.protocol, connection.transport
-    if protocol is None or wire is None or wire.is_closing():
+    protocol = connection.protocol
+    if protocol is None or (wire := protocol.transport) is None or wire.is_closing():
         raise aiohttp.ServerDisconnectedError
     protocol.set_response_params(
         skip_payload=skip_body,

@@ -192,7 +192,7 @@ class App:
         return None
 
     def _id(self) -> str:
-        return f"req_{self._random.getrandbits(64):016x}"
+        return f"req_{self._random.randbytes(8).hex()}"
 
 
 async def _other_protocol(scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:

@@ -30,9 +30,12 @@ class Cycle:
     """The head of an answer waits for what follows it, as ASGI asks for: one packet, one system call."""
 
     __slots__ = (
-        "_body", "_chunked", "_head", "_left", "_news", "_protocol", "_waiter", "complete", "disconnected",
-        "expects", "keep_alive", "scope", "started", "whole",
+        "_body", "_chunked", "_head", "_left", "_news", "_protocol", "_waiter", "_waiting", "complete",
+        "disconnected", "expects", "keep_alive", "scope", "started", "task", "whole",
     )  # fmt: skip
+
+    task: asyncio.Task[None]
+    """Set by who starts it."""
 
     def __init__(self, protocol: Protocol, scope: ASGIScope, keep_alive: bool, expects: bool) -> None:
         self._protocol, self.scope = protocol, scope
@@ -41,6 +44,7 @@ class Cycle:
         self.started = self.complete = self.disconnected = False
         self.whole = False  # all of the body has come
         self._body: list[bytes] = []  # what was not received yet
+        self._waiting = 0  # bytes of it
         self._news = False  # the same, or the news of its end
         self._waiter: asyncio.Future[None] | None = None
         self._head = b""  # of the answer, until its first bytes are there
@@ -61,15 +65,16 @@ class Cycle:
                 log.error("the app returned without a whole answer")
                 await self._break_off()
         finally:
-            self._protocol.ended()
+            self._protocol.ended(self)
 
     # ---- the request
 
     def feed(self, data: bytes) -> int:
         """More of the body. Returns how many bytes wait to be received."""
         self._body.append(data)
+        self._waiting += len(data)
         self._wake()
-        return sum(map(len, self._body))
+        return self._waiting
 
     def end(self) -> None:
         """The body is whole."""
@@ -92,7 +97,7 @@ class Cycle:
         if self.disconnected or self.complete:
             return {"type": "http.disconnect"}
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body, self._news = [], False
+        self._body, self._waiting, self._news = [], 0, False
         return {"type": "http.request", "body": body, "more_body": not self.whole}
 
     def _wake(self) -> None:
@@ -119,7 +124,7 @@ class Cycle:
     def _begin(self, status: int, headers: Pairs) -> bytes:
         """The head of the answer; notes how its body is framed."""
         pairs = [*self._protocol.default_headers, *headers]
-        lines = b"".join(map(b"%s: %s\r\n".__mod__, pairs))
+        lines = b"\r\n".join([*map(b": ".join, pairs), b""])
         if len(lines) - len(lines.translate(None, CONTROLS)) != 2 * len(pairs):
             raise RuntimeError("a header of the answer holds a control character")
         said = dict(pairs)

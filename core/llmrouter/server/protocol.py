@@ -209,8 +209,8 @@ class Protocol(asyncio.Protocol):
     # ---- cycles
 
     def _start(self, cycle: Cycle) -> None:
-        task = self.loop.create_task(cycle.run(self._app))
-        self._state.tasks.add(task)
+        cycle.task = self.loop.create_task(cycle.run(self._app))
+        self._state.tasks.add(cycle.task)
 
     def answered(self) -> None:
         """An answer is whole: on with the next request, or with waiting for one."""
@@ -223,11 +223,9 @@ class Protocol(asyncio.Protocol):
         elif not self._in_head:
             self._wait(self._idle_time)
 
-    def ended(self) -> None:
-        """The task that runs is over."""
-        task = asyncio.current_task(self.loop)
-        assert task is not None
-        self._state.tasks.discard(task)
+    def ended(self, cycle: Cycle) -> None:
+        """The task of a cycle is over."""
+        self._state.tasks.discard(cycle.task)
 
     # ---- flow and time
 

@@ -18,6 +18,7 @@ from .app import App
 BACKLOG = 2048
 IDLE_TIME = 75  # seconds a connection is kept for its next request; clients keep theirs for up to a minute
 LAST_WORDS = 2.0  # seconds for a cancelled request to tell its client
+LARGE_BODIES = 4 * 1024 * 1024  # bytes of bodies at a time whose memory is worth keeping
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -77,6 +78,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        _keep_memory()
         if self._on_ready is not None:
             self._on_ready()
 
@@ -104,6 +106,15 @@ class Server(uvicorn.Server):
     def _end(self, number: int) -> None:
         self.ended_by = self.ended_by or number
         self.handle_exit(number, None)
+
+
+def _keep_memory() -> None:
+    """Let the memory of one large body serve the next.
+
+    glibc gives back to the kernel what is free beyond twice the largest block that it has mapped and freed, and
+    each page of it has to be cleared anew when it is asked for again.
+    """
+    bytes(LARGE_BODIES)
 
 
 def _config(app: App, settings: ServerSettings) -> uvicorn.Config:
