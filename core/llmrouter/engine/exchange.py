@@ -75,7 +75,7 @@ class Exchange:
 
     async def run(self) -> None:
         """Serve the request to its end. Only cancellation leaves it early; `close` comes after either."""
-        if refusal := await self._admit():
+        if not self._is_admitted() and (refusal := await self._admit()):
             return await self._refuse(refusal)
         if self.facts.wire.stream:
             self.outlet.keep_alive(
@@ -98,12 +98,14 @@ class Exchange:
                 break
         return await self._fail(self.decision)
 
+    def _is_admitted(self) -> bool:
+        """Take what the client itself is limited to, once for the whole request, where nobody need be asked."""
+        self._reservation = self.engine.quota.take(self.world.limits.admission(self.facts.client))
+        return self._reservation is not None
+
     async def _admit(self) -> Trouble | None:
-        """Take what the client itself is limited to, once for the whole request."""
-        asks = self.world.limits.admission(self.facts.client)
-        if not asks:
-            return None
-        taken = await self.engine.quota.reserve(asks)
+        """Ask for what the client itself is limited to. Why it may not have it, or None."""
+        taken = await self.engine.quota.reserve(self.world.limits.admission(self.facts.client))
         if isinstance(taken, Exhausted):
             return trouble.exhausted(self.facts.id, taken, self.engine.clock())
         self._reservation = taken
