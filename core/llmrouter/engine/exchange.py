@@ -30,7 +30,7 @@ from llmrouter.types import (
 
 from . import headers, recording, trouble
 from .attempt import Attempt, Broken
-from .attempts import CANCELLED, Attempts
+from .attempts import CANCELLED, NONE, Attempts
 from .flights import Flight
 from .outlet import Outlet
 from .rescue import Rescue, Said
@@ -57,6 +57,7 @@ class Exchange:
     _broken: Failure | None = None  # why the first answer broke off after something of it was written
     _flight: Flight | None = None  # others follow this request
     _key = ""
+    attempts: Attempts = NONE
 
     def __init__(self, engine: Engine, request: Request, world: World, client: Client) -> None:
         facts = request.facts
@@ -68,8 +69,8 @@ class Exchange:
         self.facts = request.facts
         self.writer: Writer = self.dialect.writer(request)
         self.settings = self.expansion.engine or world.settings.engine
-        self.seconds = min(self.settings.deadline, headers.timeout(facts.hints) or self.settings.deadline)
-        self.attempts = Attempts(engine, request, world, self.expansion, self.seconds)
+        self.seconds = headers.seconds(facts.hints, self.settings.deadline)
+        self.deadline = asyncio.get_running_loop().time() + self.seconds
         if facts.wire.stream and facts.op == "chat" and self.settings.stream.on_break == "verify":
             self._said = Said()
 
@@ -85,7 +86,7 @@ class Exchange:
         if key and (await self._answered_by_cache(key) or await self._answered_by_another(key)):
             return await self._complete(None)
         self.decision = self.engine.decide(self.request, self.world, self.expansion)
-        self.attempts.plan(self.decision)
+        self.attempts = self._planned(self.decision)
         while (not self.outlet.committed or self._rescue) and (attempt := await self.attempts.open()):
             tape = self._recorder(attempt) if key and not self._rescue else None
             if await self._answered_by(attempt, tape):
@@ -110,6 +111,10 @@ class Exchange:
             return trouble.exhausted(self.facts.id, taken, self.engine.clock())
         self._reservation = taken
         return None
+
+    def _planned(self, decision: Decision) -> Attempts:
+        group, settings = self.expansion.group, self.settings
+        return Attempts(self.engine, self.request, self.world, group, settings, self.deadline, decision)
 
     # ---- an answer ------------------------------------------------------------------------------
 
@@ -182,7 +187,7 @@ class Exchange:
         """Give what another request is given. The failure that ended it, or that its client has left."""
         seen = 0
         try:
-            async with asyncio.timeout_at(self.attempts.deadline):  # its own, whatever the other's is
+            async with asyncio.timeout_at(self.deadline):  # its own, whatever the other's is
                 while (frames := await flight.more(seen)) is not None:
                     seen += len(frames)
                     await self._forward(frames, None)

@@ -89,7 +89,7 @@ class Quota:
         return self.take(asks) or self._refused(asks) or await self._ask(asks)
 
     def take(self, asks: Sequence[Ask]) -> Reservation | None:
-        """Take all that is asked, if this worker holds it. None: nothing was taken, and `reserve` may wait for it."""
+        """Take all that is asked, if this worker holds it. None: nothing is taken, and `reserve` may get it."""
         if not asks:
             return NOTHING
         now, holdings = self._clock(), self._holdings
