@@ -57,7 +57,6 @@ class Attempts:
         self.engine, self.request, self.settings, self.deadline = engine, request, settings, deadline
         self.steps: list[Attempt | Skip] = []
         self._time = asyncio.get_running_loop().time
-        self._most_calls = max(2, settings.attempts // SHARE)
         self.budget = engine.budgets.of(group, settings)
         self.budget.retries.deposit()
         if settings.hedge.at != "off":
@@ -219,7 +218,8 @@ class Attempts:
 
     def _later(self, turn: Turn, failure: Failure) -> None:
         """What failed in a way that passes may be called once more, where nothing else is left."""
-        if TABLE[failure.kind].passes and not failure.then and self._calls(turn) < self._most_calls:
+        most = max(2, self.settings.attempts // SHARE)
+        if TABLE[failure.kind].passes and not failure.then and self._calls(turn) < most:
             longest = min(BACKOFF * 2.0**self.made, LONGEST_BACKOFF)
             self.admission.again(turn, self.engine.random.uniform(BACKOFF, longest))
 

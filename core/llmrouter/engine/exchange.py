@@ -52,12 +52,8 @@ class Exchange:
     cache: Literal["hit", "miss", "bypass", "shared"] = "bypass"
     shared = ""  # the id of the request whose answer this is, too
     _reservation: Reservation | None = None
-    _said: Said | None = None  # kept where it may be needed to go on
-    _rescue: Rescue | None = None
     _broken: Failure | None = None  # why the first answer broke off after something of it was written
-    _flight: Flight | None = None  # others follow this request
     _key = ""
-    attempts: Attempts = NONE
 
     def __init__(self, engine: Engine, request: Request, world: World, client: Client) -> None:
         facts = request.facts
@@ -71,6 +67,11 @@ class Exchange:
         self.settings = self.expansion.engine or world.settings.engine
         self.seconds = headers.seconds(facts.hints, self.settings.deadline)
         self.deadline = asyncio.get_running_loop().time() + self.seconds
+        # Looked at for every event, so they are not left to the class, where they would be found more slowly.
+        self.attempts: Attempts = NONE
+        self._said: Said | None = None  # kept where it may be needed to go on
+        self._rescue: Rescue | None = None
+        self._flight: Flight | None = None  # others follow this request
         if facts.wire.stream and facts.op == "chat" and self.settings.stream.on_break == "verify":
             self._said = Said()
 
@@ -157,7 +158,7 @@ class Exchange:
         self.cache = "miss"
         kept = None if self.facts.hints.get("cache") == "refresh" else await self.engine.recall(key)
         tape = self.engine.replays.tape(kept, self.world.dialects) if kept else None
-        if tape is None or not any(p.endpoint.id == tape.endpoint for tier in self.expansion.tiers for p in tier):
+        if tape is None or not _names(self.expansion, tape.endpoint):
             return False
         self.cache = "hit"
         await self._forward(tape.replay(self.world.dialects, headers.answer_id(self.facts.id, self.writer)), None)
@@ -320,6 +321,15 @@ class Exchange:
             queued=self.attempts.queued,
             shared=self.shared,
         )
+
+
+def _names(expansion: Expansion, endpoint: str) -> bool:
+    """Whether what was asked for stands for this endpoint, among others."""
+    for tier in expansion.tiers:
+        for place in tier:
+            if place.endpoint.id == endpoint:
+                return True
+    return False
 
 
 def _kept(writer: Writer) -> Iterable[Keep]:
