@@ -40,7 +40,6 @@ class Attempts:
 
     dropped: tuple[str, ...] = ()
     made = 0  # calls so far; skips are none
-    rescuing = False  # from here on answers are to go on where another broke off
     _stopped = _excused = _hedged = False
     _crowded = ("", 0)  # a provider, and how often in a row it was overloaded
 
@@ -80,9 +79,8 @@ class Attempts:
         """Seconds spent waiting for a hold to end."""
         return self.admission.queued
 
-    async def open(self) -> Attempt | None:
+    async def open(self, role: Role = "turn") -> Attempt | None:
         """The next attempt whose answer may be written; None when no turn is left."""
-        role: Role = "rescue" if self.rescuing else "turn"
         while self._may_go_on() and (taken := await self.admission.next()):
             attempt = self._start(taken, role)
             after = self._hedge_after(attempt)

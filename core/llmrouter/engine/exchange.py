@@ -88,7 +88,7 @@ class Exchange:
             return await self._complete(None)
         self.decision = self.engine.decide(self.request, self.world, self.expansion)
         self.attempts = self._planned(self.decision)
-        while (not self.outlet.committed or self._rescue) and (attempt := await self.attempts.open()):
+        while (not self.outlet.committed or self._rescue) and (attempt := await self._opened()):
             tape = self._recorder(attempt) if key and not self._rescue else None
             if await self._answered_by(attempt, tape):
                 if tape and (kept := tape.done()):
@@ -116,6 +116,9 @@ class Exchange:
     def _planned(self, decision: Decision) -> Attempts:
         group, settings = self.expansion.group, self.settings
         return Attempts(self.engine, self.request, self.world, group, settings, self.deadline, decision)
+
+    def _opened(self) -> Awaitable[Attempt | None]:
+        return self.attempts.open("rescue" if self._rescue else "turn")
 
     # ---- an answer ------------------------------------------------------------------------------
 
@@ -149,7 +152,7 @@ class Exchange:
         """Whether another answer is asked for, to go on where this one broke off: once in a request."""
         if self._said is None or not self._can_rescue():
             return False
-        self._rescue, self.attempts.rescuing = Rescue(self._said), True
+        self._rescue = Rescue(self._said)
         return True
 
     async def _answered_by_cache(self, key: str) -> bool:
