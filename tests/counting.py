@@ -76,9 +76,14 @@ class CountingQuota(Quota):
         super().__init__(store, clock, "open")
         self.given: list[Counted] = []
 
+    def take(self, asks: Sequence[Ask]) -> Reservation | None:
+        taken = super().take(asks)
+        return self._counted(taken, asks) if taken and asks else taken
+
     async def reserve(self, asks: Sequence[Ask]) -> Reservation | Exhausted:
         taken = await super().reserve(asks)
-        if isinstance(taken, Exhausted):
-            return taken
+        return taken if isinstance(taken, Exhausted | Counted) else self._counted(taken, asks)
+
+    def _counted(self, taken: Reservation, asks: Sequence[Ask]) -> Counted:
         self.given.append(Counted(taken, asks))
         return self.given[-1]

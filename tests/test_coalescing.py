@@ -13,7 +13,7 @@ from llmrouter.engine.exchange import Exchange
 from llmrouter.errors import TransportError
 from llmrouter.settings import EngineSettings, StreamSettings, TimeoutSettings
 from llmrouter.testing import run
-from llmrouter.types import Frame, Text, Wire
+from llmrouter.types import Attempt, Frame, Text, Wire
 from tests.house import Answer, House, Socket, Upstream, chunk, error, plain, streamed
 
 LONG = EngineSettings(timeouts=TimeoutSettings(headers=200.0, ttft_hard=200.0, idle=200.0))
@@ -139,6 +139,9 @@ def test_who_followed_a_leader_that_left_in_the_middle_gets_the_rest_by_itself()
         assert follower.text == "hello"
         assert follower.body.endswith(b"data: [DONE]\n\n")
         assert house.record.outcome == "complete"
+        [step] = house.record.steps
+        assert isinstance(step, Attempt)
+        assert step.role == "rescue"
 
     run(main())
 

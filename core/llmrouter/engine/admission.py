@@ -16,7 +16,6 @@ from llmrouter.types import Ask, Decision, Exhausted, Hold, Request, Skip
 from .attempt import Attempt
 from .budget import RetryBudget
 from .queue import PAUSE
-from .quota import NOTHING
 from .ticket import Ticket
 from .turns import Turn, Turns
 from .world import World
@@ -101,7 +100,8 @@ class Admission:
         asks = self._asks(turn)
         if asks and not self._waiting and self._engine.queues.waiting(self._group):
             return Hold(self._engine.clock() + PAUSE, "limit", "queue")  # others were here before
-        taken = await self._engine.quota.reserve(asks) if asks else NOTHING
+        quota = self._engine.quota
+        taken = quota.take(asks) or await quota.reserve(asks)
         if isinstance(taken, Exhausted):
             if taken.bucket.scope.startswith("client:"):
                 self.refused = taken

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from llmrouter.catalogue.names import Expansion
 from llmrouter.settings import EngineSettings
 from llmrouter.types import Decision, Failure, Request, Role, Skip, Step
 
@@ -36,44 +35,41 @@ SHARE = 3
 class Attempts:
     """Opens attempts one after the other, or two at once, and ends every one of them.
 
-    `seconds` is what all of them may take.
+    All of them end by `deadline`, on the loop's clock.
     """
 
-    # What a request that is answered from the cache never needs begins with `plan`.
-    admission: Admission
     dropped: tuple[str, ...] = ()
     made = 0  # calls so far; skips are none
-    rescuing = False  # from here on answers are to go on where another broke off
-    _planned = _stopped = _excused = _hedged = False
+    _stopped = _excused = _hedged = False
     _crowded = ("", 0)  # a provider, and how often in a row it was overloaded
 
     def __init__(
-        self, engine: Engine, request: Request, world: World, expansion: Expansion, seconds: float
+        self,
+        engine: Engine,
+        request: Request,
+        world: World,
+        group: str,
+        settings: EngineSettings,
+        deadline: float,
+        decision: Decision,
     ) -> None:
-        self.engine, self.request, self.world, self._group = engine, request, world, expansion.group
-        self.settings: EngineSettings = expansion.engine or world.settings.engine
-        self._time = asyncio.get_running_loop().time
-        self.deadline = self._time() + seconds
+        self.engine, self.request, self.settings, self.deadline = engine, request, settings, deadline
         self.steps: list[Attempt | Skip] = []
-
-    def plan(self, decision: Decision) -> None:
-        engine, request, world, settings = self.engine, self.request, self.world, self.settings
-        self._planned = True
-        self._most_calls = max(2, settings.attempts // SHARE)
-        self.budget = engine.budgets.of(self._group, settings)
+        self._time = asyncio.get_running_loop().time
+        self.budget = engine.budgets.of(group, settings)
         self.budget.retries.deposit()
         if settings.hedge.at != "off":
             self.budget.hedges.deposit()
-        self.calls = Calls(engine, request, world, settings, self.deadline)
+        self.calls = Calls(engine, request, world, settings, deadline)
         self.admission = Admission(
             engine,
             request,
             world,
-            self._group,
+            group,
             settings,
             self.calls.asks,
             self.budget.retries,
-            self.deadline,
+            deadline,
             self.steps,
             decision,
         )
@@ -81,11 +77,10 @@ class Attempts:
     @property
     def queued(self) -> float:
         """Seconds spent waiting for a hold to end."""
-        return self.admission.queued if self._planned else 0.0
+        return self.admission.queued
 
-    async def open(self) -> Attempt | None:
+    async def open(self, role: Role = "turn") -> Attempt | None:
         """The next attempt whose answer may be written; None when no turn is left."""
-        role: Role = "rescue" if self.rescuing else "turn"
         while self._may_go_on() and (taken := await self.admission.next()):
             attempt = self._start(taken, role)
             after = self._hedge_after(attempt)
@@ -221,7 +216,8 @@ class Attempts:
 
     def _later(self, turn: Turn, failure: Failure) -> None:
         """What failed in a way that passes may be called once more, where nothing else is left."""
-        if TABLE[failure.kind].passes and not failure.then and self._calls(turn) < self._most_calls:
+        most = max(2, self.settings.attempts // SHARE)
+        if TABLE[failure.kind].passes and not failure.then and self._calls(turn) < most:
             longest = min(BACKOFF * 2.0**self.made, LONGEST_BACKOFF)
             self.admission.again(turn, self.engine.random.uniform(BACKOFF, longest))
 
@@ -247,3 +243,21 @@ class Attempts:
         """The first refusal of a parameter is this upstream's own; a second one is the client's mistake."""
         excused, self._excused = self._excused, True
         return failure.code in UNSUPPORTED and not excused
+
+
+class NoAttempts(Attempts):
+    """Those of a request that nothing was decided for: it is refused, or somebody has its answer."""
+
+    queued = 0.0
+
+    def __init__(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def lines(self) -> tuple[Step, ...]:
+        return ()
+
+
+NONE = NoAttempts()

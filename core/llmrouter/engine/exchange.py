@@ -30,7 +30,7 @@ from llmrouter.types import (
 
 from . import headers, recording, trouble
 from .attempt import Attempt, Broken
-from .attempts import CANCELLED, Attempts
+from .attempts import CANCELLED, NONE, Attempts
 from .flights import Flight
 from .outlet import Outlet
 from .rescue import Rescue, Said
@@ -52,10 +52,7 @@ class Exchange:
     cache: Literal["hit", "miss", "bypass", "shared"] = "bypass"
     shared = ""  # the id of the request whose answer this is, too
     _reservation: Reservation | None = None
-    _said: Said | None = None  # kept where it may be needed to go on
-    _rescue: Rescue | None = None
     _broken: Failure | None = None  # why the first answer broke off after something of it was written
-    _flight: Flight | None = None  # others follow this request
     _key = ""
 
     def __init__(self, engine: Engine, request: Request, world: World, client: Client) -> None:
@@ -68,14 +65,19 @@ class Exchange:
         self.facts = request.facts
         self.writer: Writer = self.dialect.writer(request)
         self.settings = self.expansion.engine or world.settings.engine
-        self.seconds = min(self.settings.deadline, headers.timeout(facts.hints) or self.settings.deadline)
-        self.attempts = Attempts(engine, request, world, self.expansion, self.seconds)
+        self.seconds = headers.seconds(facts.hints, self.settings.deadline)
+        self.deadline = asyncio.get_running_loop().time() + self.seconds
+        # Looked at for every event, so they are not left to the class, where they would be found more slowly.
+        self.attempts: Attempts = NONE
+        self._said: Said | None = None  # kept where it may be needed to go on
+        self._rescue: Rescue | None = None
+        self._flight: Flight | None = None  # others follow this request
         if facts.wire.stream and facts.op == "chat" and self.settings.stream.on_break == "verify":
             self._said = Said()
 
     async def run(self) -> None:
         """Serve the request to its end. Only cancellation leaves it early; `close` comes after either."""
-        if refusal := await self._admit():
+        if not self._is_admitted() and (refusal := await self._admit()):
             return await self._refuse(refusal)
         if self.facts.wire.stream:
             self.outlet.keep_alive(
@@ -85,8 +87,8 @@ class Exchange:
         if key and (await self._answered_by_cache(key) or await self._answered_by_another(key)):
             return await self._complete(None)
         self.decision = self.engine.decide(self.request, self.world, self.expansion)
-        self.attempts.plan(self.decision)
-        while (not self.outlet.committed or self._rescue) and (attempt := await self.attempts.open()):
+        self.attempts = self._planned(self.decision)
+        while (not self.outlet.committed or self._rescue) and (attempt := await self._opened()):
             tape = self._recorder(attempt) if key and not self._rescue else None
             if await self._answered_by(attempt, tape):
                 if tape and (kept := tape.done()):
@@ -98,16 +100,25 @@ class Exchange:
                 break
         return await self._fail(self.decision)
 
+    def _is_admitted(self) -> bool:
+        """Take what the client itself is limited to, once for the whole request, where nobody need be asked."""
+        self._reservation = self.engine.quota.take(self.world.limits.admission(self.facts.client))
+        return self._reservation is not None
+
     async def _admit(self) -> Trouble | None:
-        """Take what the client itself is limited to, once for the whole request."""
-        asks = self.world.limits.admission(self.facts.client)
-        if not asks:
-            return None
-        taken = await self.engine.quota.reserve(asks)
+        """Ask for what the client itself is limited to. Why it may not have it, or None."""
+        taken = await self.engine.quota.reserve(self.world.limits.admission(self.facts.client))
         if isinstance(taken, Exhausted):
             return trouble.exhausted(self.facts.id, taken, self.engine.clock())
         self._reservation = taken
         return None
+
+    def _planned(self, decision: Decision) -> Attempts:
+        group, settings = self.expansion.group, self.settings
+        return Attempts(self.engine, self.request, self.world, group, settings, self.deadline, decision)
+
+    def _opened(self) -> Awaitable[Attempt | None]:
+        return self.attempts.open("rescue" if self._rescue else "turn")
 
     # ---- an answer ------------------------------------------------------------------------------
 
@@ -141,7 +152,7 @@ class Exchange:
         """Whether another answer is asked for, to go on where this one broke off: once in a request."""
         if self._said is None or not self._can_rescue():
             return False
-        self._rescue, self.attempts.rescuing = Rescue(self._said), True
+        self._rescue = Rescue(self._said)
         return True
 
     async def _answered_by_cache(self, key: str) -> bool:
@@ -150,7 +161,7 @@ class Exchange:
         self.cache = "miss"
         kept = None if self.facts.hints.get("cache") == "refresh" else await self.engine.recall(key)
         tape = self.engine.replays.tape(kept, self.world.dialects) if kept else None
-        if tape is None or not any(p.endpoint.id == tape.endpoint for tier in self.expansion.tiers for p in tier):
+        if tape is None or not _names(self.expansion, tape.endpoint):
             return False
         self.cache = "hit"
         await self._forward(tape.replay(self.world.dialects, headers.answer_id(self.facts.id, self.writer)), None)
@@ -180,7 +191,7 @@ class Exchange:
         """Give what another request is given. The failure that ended it, or that its client has left."""
         seen = 0
         try:
-            async with asyncio.timeout_at(self.attempts.deadline):  # its own, whatever the other's is
+            async with asyncio.timeout_at(self.deadline):  # its own, whatever the other's is
                 while (frames := await flight.more(seen)) is not None:
                     seen += len(frames)
                     await self._forward(frames, None)
@@ -313,6 +324,15 @@ class Exchange:
             queued=self.attempts.queued,
             shared=self.shared,
         )
+
+
+def _names(expansion: Expansion, endpoint: str) -> bool:
+    """Whether what was asked for stands for this endpoint, among others."""
+    for tier in expansion.tiers:
+        for place in tier:
+            if place.endpoint.id == endpoint:
+                return True
+    return False
 
 
 def _kept(writer: Writer) -> Iterable[Keep]:

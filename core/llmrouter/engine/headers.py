@@ -24,16 +24,16 @@ EVENTS = "text/event-stream; charset=utf-8"
 REASONS = {code: f"{code}; {text}" for code, text in CHOSEN.items()}
 
 
-def timeout(hints: Mapping[str, str]) -> float | None:
-    """Seconds that the client itself is ready to wait; None where it does not say so, or not in a number."""
+def seconds(hints: Mapping[str, str], most: float) -> float:
+    """What a request may take: less than `most` where the client itself is not ready to wait as long."""
     said = hints.get("timeout")
     if said is None:
-        return None
+        return most
     try:
-        seconds = float(said.removesuffix("s"))
+        asked = float(said.removesuffix("s"))
     except ValueError:
-        return None
-    return seconds if seconds > 0 else None
+        return most
+    return min(most, asked) if asked > 0 else most
 
 
 def answer_id(request_id: str, writer: Writer) -> str:

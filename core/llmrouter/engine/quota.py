@@ -86,9 +86,21 @@ class Quota:
 
     async def reserve(self, asks: Sequence[Ask]) -> Reservation | Exhausted:
         """Take all that is asked, or nothing. Waits only when what this worker holds is not enough."""
+        return self.take(asks) or self._refused(asks) or await self._ask(asks)
+
+    def take(self, asks: Sequence[Ask]) -> Reservation | None:
+        """Take all that is asked, if this worker holds it. None: nothing is taken, and `reserve` may get it."""
         if not asks:
             return NOTHING
-        return self._take(asks) or self._refused(asks) or await self._ask(asks)
+        now, holdings = self._clock(), self._holdings
+        for ask in asks:
+            if not holdings[ask.bucket].covers(ask.amount, now):
+                return None
+        for ask in asks:
+            holdings[ask.bucket].take(ask.amount)
+        if self._asleep:
+            self._stirred.set()
+        return Taken(self, asks, now)
 
     def headroom(self, buckets: Sequence[Bucket], now: float | None = None) -> float:
         """0…1: what is left of the tightest, from what this worker knows."""
@@ -117,17 +129,6 @@ class Quota:
             if found:
                 self._sightings.append(sighting)
                 self._stirred.set()
-
-    def _take(self, asks: Sequence[Ask]) -> Reservation | None:
-        now, holdings = self._clock(), self._holdings
-        for ask in asks:
-            if not holdings[ask.bucket].covers(ask.amount, now):
-                return None
-        for ask in asks:
-            holdings[ask.bucket].take(ask.amount)
-        if self._asleep:
-            self._stirred.set()
-        return Taken(self, asks, now)
 
     def _refused(self, asks: Sequence[Ask]) -> Exhausted | None:
         now = self._clock()
@@ -162,7 +163,7 @@ class Quota:
 
     async def _grant(self, asks: Sequence[Ask]) -> Reservation | Exhausted:
         for _ in range(TRIES):
-            if taken := self._take(asks) or self._refused(asks):
+            if taken := self.take(asks) or self._refused(asks):
                 return taken
             await self._correct()
             holdings, before = self._holdings, self._clock()

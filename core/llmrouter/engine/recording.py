@@ -10,7 +10,21 @@ import msgspec
 
 from llmrouter.dialects.translating import understood
 from llmrouter.protocols import Dialect
-from llmrouter.types import Begin, Finish, Frame, Op, Refusal, Request, Spent, Text, Thought, ToolStart, Value, Wire
+from llmrouter.types import (
+    Begin,
+    Event,
+    Finish,
+    Frame,
+    Op,
+    Refusal,
+    Request,
+    Spent,
+    Text,
+    Thought,
+    ToolStart,
+    Value,
+    Wire,
+)
 
 PREFIX = "answer:"
 PLAIN = frozenset({Begin, Text, Thought, Refusal, Spent, Finish})
@@ -76,14 +90,17 @@ class Tape:
         said = re.escape(msgspec.json.encode(self._head.id))
         self._place = re.compile(rb'"(?:(?:\w+_)?id|responseId)"\s*:\s*(' + said + rb")")
         frames = [*self._read(self._body, dialects)]
-        self._frames = [(self._pieces(frame.raw), frame) for frame in frames]
+        self._frames = [(frame.wire, self._pieces(frame.raw), *self._parted(frame.events)) for frame in frames]
         self._is_plain = all(type(event) in PLAIN for frame in frames for event in frame.events)
 
     def replay(self, dialects: Mapping[str, Dialect], id: str) -> Iterable[Frame]:
         """The recorded frames under a fresh id. Read once more where its events may speak of it, too."""
         said = msgspec.json.encode(id)
         if self._is_plain:
-            return [self._renamed(frame, said.join(pieces), id) for pieces, frame in self._frames]
+            return [
+                Frame(wire, said.join(pieces), (Begin(id, first.model, first.via), *events) if first else events)
+                for wire, pieces, first, events in self._frames
+            ]
         return self._read(said.join(self._pieces(self._body)), dialects)
 
     def _read(self, body: bytes, dialects: Mapping[str, Dialect]) -> Iterator[Frame]:
@@ -99,8 +116,8 @@ class Tape:
             at = found.end(1)
         return [*pieces, body[at:]]
 
-    def _renamed(self, frame: Frame, raw: bytes, id: str) -> Frame:
-        events = frame.events
+    def _parted(self, events: tuple[Event, ...]) -> tuple[Begin | None, tuple[Event, ...]]:
+        """The event that names the answer, and those behind it; all of them where none does."""
         if events and type(first := events[0]) is Begin and first.id == self._head.id:
-            events = (Begin(id, first.model, first.via), *events[1:])
-        return Frame(frame.wire, raw, events)
+            return first, events[1:]
+        return None, events

@@ -31,10 +31,11 @@ class Replays:
         """The key of `recording.key`; the door hands out the same fields for a body that it knows."""
         client = "" if shared else request.facts.client
         place = (id(request.fields), client, request.facts.asked)
-        fields, key = self._keys.get(place) or (None, "")
-        if fields is not request.fields:  # it is held here, so nothing else has its id
-            key = recording.key(dialect, request, client)
-            self._keys.put(place, (request.fields, key))
+        found = self._keys.get(place)
+        if found is not None and found[0] is request.fields:  # it is held here, so nothing else has its id
+            return found[1]
+        key = recording.key(dialect, request, client)
+        self._keys.put(place, (request.fields, key))
         return key
 
     def tape(self, kept: bytes, dialects: Mapping[str, Dialect]) -> Tape:

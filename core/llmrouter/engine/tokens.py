@@ -34,14 +34,12 @@ def counted(request: Request, expansion: Expansion, dialect: Dialect, counter: T
 
 def _in_doubt(request: Request, expansion: Expansion) -> Endpoint | None:
     """The first endpoint whose window the request may or may not fit into."""
-    facts = request.facts
+    tokens, output = request.facts.input_tokens, request.facts.max_output or 0
+    least, most = tokens / DOUBT + output, tokens * DOUBT + output
     for tier in expansion.tiers:
         for place in tier:
             window = place.endpoint.card.window
-            if window is None:
-                continue
-            room = window - (facts.max_output or 0)
-            if facts.input_tokens / DOUBT <= room <= facts.input_tokens * DOUBT:
+            if window is not None and least <= window <= most:
                 return place.endpoint
     return None
 
