@@ -44,17 +44,16 @@ class AnswerReader:
     def feed(self, data: bytes) -> list[Frame]:
         if self._over:
             return []
-        if self._spoke:
-            return self._cut(data)
-        self._body += data
-        if self._shape is None:
-            self._shape = self._recognise()
-            if self._shape is self._stream:
+        if not self._spoke:
+            self._body += data
+            if self._shape is None:
+                self._shape = self._recognise()
                 data = bytes(self._body)
-        if self._shape is self._stream:
+            if self._shape is not self._stream:
+                return self._too_long(self._plain) if len(self._body) > self._limit else []
             del self._body[_SHOWN:]
-            return self._cut(data)
-        return self._too_long(self._plain) if len(self._body) > self._limit else []
+        frames = self._frames(self._events.feed(data))
+        return frames + self._too_long(self._stream) if self._events.overflown else frames
 
     def end(self) -> list[Frame]:
         if self._over:
@@ -79,10 +78,6 @@ class AnswerReader:
         if not first:
             return None
         return self._plain if first in _BODY_BEGINS else self._stream
-
-    def _cut(self, data: bytes) -> list[Frame]:
-        frames = self._frames(self._events.feed(data))
-        return frames + self._too_long(self._stream) if self._events.overflown else frames
 
     def _frames(self, events: Sequence[sse.Event], whole: bool = True) -> list[Frame]:
         frames = []
