@@ -150,7 +150,11 @@ class Attempt:
         """Read as far as an answer may be replaced: up to its first output, or to its end."""
         held: list[Frame] = []
         while not self._is_released():
-            if frames := await self._next():
+            try:
+                frames = self._read(await anext(self._chunks))
+            except (StopAsyncIteration, TransportError) as error:
+                frames = self._end(error)
+            if frames:
                 held += frames
                 if self._is_too_much(held):
                     break
@@ -201,26 +205,25 @@ class Attempt:
         while not self._ended:
             if reading.fault:
                 raise Broken(self._fault(reading.fault))
-            if frames := await self._next():
-                if reading.keeps:
-                    kept += frames
-                elif not kept:
-                    return frames
-                elif reading.flaw:
-                    raise Broken(reading.flaw)
-                else:
-                    return [*kept, *frames]
+            try:
+                frames = self._read(await anext(self._chunks))
+            except (StopAsyncIteration, TransportError) as error:
+                frames = self._end(error)
+            if not frames:
+                continue
+            if reading.keeps:
+                kept += frames
+            elif not kept:
+                return frames
+            elif reading.flaw:
+                raise Broken(reading.flaw)
+            else:
+                return [*kept, *frames]
         if not reading.finished:
             raise Broken(TRUNCATED)
         return None
 
-    async def _next(self) -> Sequence[Frame]:
-        try:
-            chunk = await anext(self._chunks)
-        except StopAsyncIteration:
-            return self._end(None)
-        except TransportError as error:
-            return self._end(error)
+    def _read(self, chunk: bytes) -> Sequence[Frame]:
         silence = self._silence
         assert silence is not None
         silence.heard()
@@ -230,21 +233,22 @@ class Attempt:
         frames = self.reader.feed(chunk)
         return self._see([*frames]) if frames else ()
 
-    def _end(self, error: TransportError | None) -> Sequence[Frame]:
+    def _end(self, why: StopAsyncIteration | TransportError) -> Sequence[Frame]:
         """No more bytes. After a finish it does not matter why."""
-        expired = self._silence and self._silence.expired
-        if not self.reading.finished and (expired or error):
-            raise Broken(expired or (_of(error) if error else TRUNCATED))
+        failure = self._silence and self._silence.expired
+        if not failure and isinstance(why, TransportError):
+            failure = _of(why)
+        if failure and not self.reading.finished:
+            raise Broken(failure)
         self._ended = True
         return self._see(list(self.reader.end()))
 
     def _see(self, frames: list[Frame]) -> Sequence[Frame]:
         reading = self.reading
-        finished = reading.finished
         seen = reading.see(frames)
         if reading.fault:
             self._ended = False  # so that it is raised
-        elif reading.finished and not finished and not self._ended and self._silence:
+        elif reading.finished and not self._ended and self._silence:
             self._silence.hurry()  # from here on the upstream is given seconds, not its whole patience
         return seen
 

@@ -112,11 +112,17 @@ class Exchange:
     # ---- an answer ------------------------------------------------------------------------------
 
     async def _answered_by(self, attempt: Attempt, tape: recording.Recorder | None) -> bool:
+        keeps = attempt.turn.endpoint.card.keeps
         try:
             while (frames := await attempt.more()) is not None:
                 if tape:
                     tape.take(frames)
-                await self._forward(self._rescue.passed(frames) if self._rescue else frames, attempt)
+                if self._rescue:
+                    frames = self._rescue.passed(frames)
+                if keeps:
+                    await self._forward(frames, attempt)
+                elif data := self._written(frames):  # the same, without a coroutine for each event
+                    await self._write(data, attempt)
         except Broken as broken:
             self._broken = self._broken or (broken.failure if self.outlet.committed else None)
             await self.attempts.failed(
@@ -191,20 +197,25 @@ class Exchange:
         return None
 
     async def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> None:
+        data = self._written(frames)
+        if attempt and (keeps := attempt.turn.endpoint.card.keeps):
+            for event in [event for frame in frames if frame.wire.dialect in keeps for event in frame.events]:
+                if type(event) is Keep:
+                    await self._keep(event)
+        if data:
+            await self._write(data, attempt)
+
+    def _written(self, frames: Iterable[Frame]) -> bytes:
+        """The frames as the client is told them, noted for those who may need them once more."""
         write, wire, data = self.writer.write, self.facts.wire, b""
-        keeps = attempt.turn.endpoint.card.keeps if attempt else ()
+        said = None if self._rescue else self._said
         if self._flight:
             self._flight.take(frames)
         for frame in frames:
-            if keeps and frame.wire.dialect in keeps:
-                for event in frame.events:
-                    if type(event) is Keep:
-                        await self._keep(event)
-            if self._said and not self._rescue:
-                self._said.take(frame.events)
+            if said:
+                said.take(frame.events)
             data += write(frame, frame.wire == wire)
-        if data:
-            await self._write(data, attempt)
+        return data
 
     def _write(self, data: bytes, attempt: Attempt | None) -> Awaitable[None]:
         return self.outlet.write(data, {} if self.outlet.opened else headers.answer(self, attempt))
