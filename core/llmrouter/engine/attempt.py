@@ -231,7 +231,12 @@ class Attempt:
         if self._size > self.patience.max_answer and not self.turn.candidate.wire.stream:
             raise self._too_large()
         frames = self.reader.feed(chunk)
-        return self._see([*frames]) if frames else ()
+        if not frames:
+            return ()
+        seen = self.reading.see([*frames])
+        if self.reading.finished:
+            silence.hurry()  # from here on the upstream is given seconds, not its whole patience
+        return seen
 
     def _end(self, why: StopAsyncIteration | TransportError) -> Sequence[Frame]:
         """No more bytes. After a finish it does not matter why."""
@@ -240,16 +245,8 @@ class Attempt:
             failure = _of(why)
         if failure and not self.reading.finished:
             raise Broken(failure)
-        self._ended = True
-        return self._see(list(self.reader.end()))
-
-    def _see(self, frames: list[Frame]) -> Sequence[Frame]:
-        reading = self.reading
-        seen = reading.see(frames)
-        if reading.fault:
-            self._ended = False  # so that it is raised
-        elif reading.finished and not self._ended and self._silence:
-            self._silence.hurry()  # from here on the upstream is given seconds, not its whole patience
+        seen = self.reading.see(list(self.reader.end()))
+        self._ended = not self.reading.fault  # which is raised first
         return seen
 
     def _too_large(self) -> Broken:

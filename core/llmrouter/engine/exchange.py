@@ -112,17 +112,17 @@ class Exchange:
     # ---- an answer ------------------------------------------------------------------------------
 
     async def _answered_by(self, attempt: Attempt, tape: recording.Recorder | None) -> bool:
-        keeps = attempt.turn.endpoint.card.keeps
+        keeps, rescue, head = attempt.turn.endpoint.card.keeps, self._rescue, partial(headers.answer, self, attempt)
         try:
             while (frames := await attempt.more()) is not None:
                 if tape:
                     tape.take(frames)
-                if self._rescue:
-                    frames = self._rescue.passed(frames)
+                if rescue:
+                    frames = rescue.passed(frames)
                 if keeps:
                     await self._forward(frames, attempt)
                 elif data := self._written(frames):  # the same, without a coroutine for each event
-                    await self._write(data, attempt)
+                    await self.outlet.write(data, head)
         except Broken as broken:
             self._broken = self._broken or (broken.failure if self.outlet.committed else None)
             await self.attempts.failed(
@@ -141,13 +141,13 @@ class Exchange:
             self._flight = None
 
     def _can_rescue(self) -> bool:
-        return self._said is not None and self._said.can_go_on and self._rescue is None
+        return self._said is not None and self._said.can_go_on
 
     def _go_on(self) -> bool:
         """Whether another answer is asked for, to go on where this one broke off: once in a request."""
         if self._said is None or not self._can_rescue():
             return False
-        self._rescue, self.attempts.rescuing = Rescue(self._said), True
+        self._rescue, self._said, self.attempts.rescuing = Rescue(self._said), None, True
         return True
 
     async def _answered_by_cache(self, key: str) -> bool:
@@ -207,8 +207,7 @@ class Exchange:
 
     def _written(self, frames: Iterable[Frame]) -> bytes:
         """The frames as the client is told them, noted for those who may need them once more."""
-        write, wire, data = self.writer.write, self.facts.wire, b""
-        said = None if self._rescue else self._said
+        write, wire, said, data = self.writer.write, self.facts.wire, self._said, b""
         if self._flight:
             self._flight.take(frames)
         for frame in frames:
@@ -218,7 +217,7 @@ class Exchange:
         return data
 
     def _write(self, data: bytes, attempt: Attempt | None) -> Awaitable[None]:
-        return self.outlet.write(data, {} if self.outlet.opened else headers.answer(self, attempt))
+        return self.outlet.write(data, partial(headers.answer, self, attempt))
 
     async def _keep(self, keep: Keep) -> None:
         await self.engine.memory.keep(self.facts.client, keep)
