@@ -30,8 +30,6 @@ class AnswerReader:
     """
 
     _shape: Wire | None = None  # not known yet: nothing but white space came
-    _spoke = False  # an event with data was seen
-    _over = False
 
     def __init__(self, dialect: str, stream: bool, meaning: Meaning, limit: int = sse.MAX_EVENT) -> None:
         self._stream, self._plain = Wire(dialect, True), Wire(dialect, False)
@@ -40,6 +38,8 @@ class AnswerReader:
         self._events = sse.Events(limit)
         self._body = bytearray()
         self._limit = limit
+        self._spoke = False  # an event with data was seen
+        self._over = False
 
     def feed(self, data: bytes) -> list[Frame]:
         if self._over:

@@ -52,10 +52,8 @@ class Exchange:
     cache: Literal["hit", "miss", "bypass", "shared"] = "bypass"
     shared = ""  # the id of the request whose answer this is, too
     _reservation: Reservation | None = None
-    _said: Said | None = None  # kept where it may be needed to go on
     _rescue: Rescue | None = None
     _broken: Failure | None = None  # why the first answer broke off after something of it was written
-    _flight: Flight | None = None  # others follow this request
     _key = ""
 
     def __init__(self, engine: Engine, request: Request, world: World, client: Client) -> None:
@@ -70,8 +68,9 @@ class Exchange:
         self.settings = self.expansion.engine or world.settings.engine
         self.seconds = min(self.settings.deadline, headers.timeout(facts.hints) or self.settings.deadline)
         self.attempts = Attempts(engine, request, world, self.expansion, self.seconds)
-        if facts.wire.stream and facts.op == "chat" and self.settings.stream.on_break == "verify":
-            self._said = Said()
+        verifies = facts.wire.stream and facts.op == "chat" and self.settings.stream.on_break == "verify"
+        self._said = Said() if verifies else None  # kept where it may be needed to go on
+        self._flight: Flight | None = None  # others follow this request
 
     async def run(self) -> None:
         """Serve the request to its end. Only cancellation leaves it early; `close` comes after either."""
@@ -207,13 +206,13 @@ class Exchange:
 
     def _written(self, frames: Iterable[Frame]) -> bytes:
         """The frames as the client is told them, noted for those who may need them once more."""
-        write, wire, said, data = self.writer.write, self.facts.wire, self._said, b""
+        writer, wire, said, data = self.writer, self.facts.wire, self._said, b""
         if self._flight:
             self._flight.take(frames)
         for frame in frames:
             if said:
                 said.take(frame.events)
-            data += write(frame, frame.wire == wire)
+            data += writer.write(frame, frame.wire == wire)
         return data
 
     def _write(self, data: bytes, attempt: Attempt | None) -> Awaitable[None]:

@@ -37,10 +37,8 @@ class Reading:
     first_output: float | None = None
     usage: Usage | None = None
     via = ""
-    finished = False  # a Finish was seen
     given = False
     lively = False  # the last output was a thought, or a part of a tool call
-    fault: Fault | None = None  # to be judged once what came before it was taken
     flaw: Failure | None = None
     characters = 0  # of output; counted only where somebody asks for a rate
     _hears: Callable[[str], bool] | None = None  # takes text that is like the one before
@@ -58,6 +56,8 @@ class Reading:
         self._clock, self._calls, self._skips, self._counts = clock, calls, skips, counts
         self._inspection = inspection
         self.keeps = whole  # what comes now must not be written before the finish
+        self.finished = False  # a Finish was seen
+        self.fault: Fault | None = None  # to be judged once what came before it was taken
 
     @property
     def holds(self) -> bool:
