@@ -110,7 +110,10 @@ class AnswerMeaning:
         self._calls = Calls()
 
     def event(self, data: bytes, name: str) -> Sequence[Event]:
-        answer = _answer(data)
+        try:
+            answer: Answer | None = _answers.decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            answer = _answer(data)
         if answer is None:
             return unreadable(data)
         if answer.error or name == "error" or (answer.object == "error" and not answer.choices):
@@ -231,16 +234,7 @@ class Calls:
 
 
 def _answer(data: bytes) -> Answer | None:
-    try:
-        return _answers.decode(data)
-    except msgspec.ValidationError:
-        return None  # JSON, but no answer
-    except (msgspec.DecodeError, RecursionError):
-        return _mended(data)
-
-
-def _mended(data: bytes) -> Answer | None:
-    """What the decoder stumbled over: half a surrogate pair, or no JSON at all."""
+    """None for JSON that is no answer. Raises ValueError for what is no JSON."""
     try:
         return decode(_answers, data)
     except msgspec.ValidationError:

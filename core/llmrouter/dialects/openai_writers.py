@@ -90,17 +90,14 @@ class StreamWriter:
 
     def _own(self, frame: Frame) -> bytes:
         """The upstream's bytes, without the usage that the router asked for and the client did not."""
-        events = frame.events
-        spent = False
+        events, raw = frame.events, frame.raw
         if events:
             self._opened = True
-            spent = type(events[-1]) is Spent
-        if self._asked:
-            self._told = self._told or spent
-            return frame.raw
-        if spent and _NO_CHOICES.search(frame.raw):
-            return b""
-        return frame.raw.replace(b',"usage":null', b"")
+            if type(events[-1]) is Spent:
+                self._told = self._asked
+                if not self._asked and _NO_CHOICES.search(raw):
+                    return b""
+        return raw if self._asked else raw.replace(b',"usage":null', b"")
 
     def _encoded(self, event: Event) -> bytes:
         choices = self._choices(event)

@@ -30,8 +30,6 @@ class AnswerReader:
     """
 
     _shape: Wire | None = None  # not known yet: nothing but white space came
-    _spoke = False  # an event with data was seen
-    _over = False
 
     def __init__(self, dialect: str, stream: bool, meaning: Meaning, limit: int = sse.MAX_EVENT) -> None:
         self._stream, self._plain = Wire(dialect, True), Wire(dialect, False)
@@ -40,21 +38,22 @@ class AnswerReader:
         self._events = sse.Events(limit)
         self._body = bytearray()
         self._limit = limit
+        self._spoke = False  # an event with data was seen
+        self._over = False
 
     def feed(self, data: bytes) -> list[Frame]:
         if self._over:
             return []
-        if self._spoke:
-            return self._cut(data)
-        self._body += data
-        if self._shape is None:
-            self._shape = self._recognise()
-            if self._shape is self._stream:
+        if not self._spoke:
+            self._body += data
+            if self._shape is None:
+                self._shape = self._recognise()
                 data = bytes(self._body)
-        if self._shape is self._stream:
+            if self._shape is not self._stream:
+                return self._too_long(self._plain) if len(self._body) > self._limit else []
             del self._body[_SHOWN:]
-            return self._cut(data)
-        return self._too_long(self._plain) if len(self._body) > self._limit else []
+        frames = self._frames(self._events.feed(data))
+        return frames + self._too_long(self._stream) if self._events.overflown else frames
 
     def end(self) -> list[Frame]:
         if self._over:
@@ -79,10 +78,6 @@ class AnswerReader:
         if not first:
             return None
         return self._plain if first in _BODY_BEGINS else self._stream
-
-    def _cut(self, data: bytes) -> list[Frame]:
-        frames = self._frames(self._events.feed(data))
-        return frames + self._too_long(self._stream) if self._events.overflown else frames
 
     def _frames(self, events: Sequence[sse.Event], whole: bool = True) -> list[Frame]:
         frames = []

@@ -23,10 +23,9 @@ Event = tuple[bytes, bytes | None, str]
 class Events:
     """Cuts a stream into events. Any split of the bytes gives the same events."""
 
-    overflown = False
-
     def __init__(self, limit: int = MAX_EVENT) -> None:
         self._limit = limit
+        self.overflown = False
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[Event]:

@@ -45,7 +45,8 @@ class Broken(Exception):
 class Attempt:
     """Owns one reply, one reservation and one place in flight. `finish` ends all three, once, without waiting."""
 
-    # What most attempts never set is a default of the class, so that beginning one is cheap.
+    # What most attempts never set is a default of the class, so that beginning one is cheap. What every event asks
+    # for is not: such a default costs ten times a field of its own.
     sent = False
     reply: Reply | None = None
     sightings: tuple[Sighting, ...] = ()
@@ -56,7 +57,6 @@ class Attempt:
     _held: Sequence[Frame] = ()
     _chunks: AsyncIterator[bytes]
     _size = 0
-    _ended = False  # the upstream has no more bytes
     _silence: Silence | None = None
 
     def __init__(
@@ -80,6 +80,7 @@ class Attempt:
         self.reservation, self.ticket = reservation, ticket
         self.patience, self.clock, self.started, self.role = patience, clock, started, role
         self.tokens, self.mend = tokens, mend
+        self._ended = False  # the upstream has no more bytes
 
     @property
     def first_output(self) -> float | None:
@@ -150,7 +151,11 @@ class Attempt:
         """Read as far as an answer may be replaced: up to its first output, or to its end."""
         held: list[Frame] = []
         while not self._is_released():
-            if frames := await self._next():
+            try:
+                frames = self._read(await anext(self._chunks))
+            except (StopAsyncIteration, TransportError) as error:
+                frames = self._end(error)
+            if frames:
                 held += frames
                 if self._is_too_much(held):
                     break
@@ -201,26 +206,25 @@ class Attempt:
         while not self._ended:
             if reading.fault:
                 raise Broken(self._fault(reading.fault))
-            if frames := await self._next():
-                if reading.keeps:
-                    kept += frames
-                elif not kept:
-                    return frames
-                elif reading.flaw:
-                    raise Broken(reading.flaw)
-                else:
-                    return [*kept, *frames]
+            try:
+                frames = self._read(await anext(self._chunks))
+            except (StopAsyncIteration, TransportError) as error:
+                frames = self._end(error)
+            if not frames:
+                continue
+            if reading.keeps:
+                kept += frames
+            elif not kept:
+                return frames
+            elif reading.flaw:
+                raise Broken(reading.flaw)
+            else:
+                return [*kept, *frames]
         if not reading.finished:
             raise Broken(TRUNCATED)
         return None
 
-    async def _next(self) -> Sequence[Frame]:
-        try:
-            chunk = await anext(self._chunks)
-        except StopAsyncIteration:
-            return self._end(None)
-        except TransportError as error:
-            return self._end(error)
+    def _read(self, chunk: bytes) -> Sequence[Frame]:
         silence = self._silence
         assert silence is not None
         silence.heard()
@@ -228,24 +232,22 @@ class Attempt:
         if self._size > self.patience.max_answer and not self.turn.candidate.wire.stream:
             raise self._too_large()
         frames = self.reader.feed(chunk)
-        return self._see([*frames]) if frames else ()
+        if not frames:
+            return ()
+        seen = self.reading.see([*frames])
+        if self.reading.finished:
+            silence.hurry()  # from here on the upstream is given seconds, not its whole patience
+        return seen
 
-    def _end(self, error: TransportError | None) -> Sequence[Frame]:
+    def _end(self, why: StopAsyncIteration | TransportError) -> Sequence[Frame]:
         """No more bytes. After a finish it does not matter why."""
-        expired = self._silence and self._silence.expired
-        if not self.reading.finished and (expired or error):
-            raise Broken(expired or (_of(error) if error else TRUNCATED))
-        self._ended = True
-        return self._see(list(self.reader.end()))
-
-    def _see(self, frames: list[Frame]) -> Sequence[Frame]:
-        reading = self.reading
-        finished = reading.finished
-        seen = reading.see(frames)
-        if reading.fault:
-            self._ended = False  # so that it is raised
-        elif reading.finished and not finished and not self._ended and self._silence:
-            self._silence.hurry()  # from here on the upstream is given seconds, not its whole patience
+        failure = self._silence and self._silence.expired
+        if not failure and isinstance(why, TransportError):
+            failure = _of(why)
+        if failure and not self.reading.finished:
+            raise Broken(failure)
+        seen = self.reading.see(list(self.reader.end()))
+        self._ended = not self.reading.fault  # which is raised first
         return seen
 
     def _too_large(self) -> Broken:

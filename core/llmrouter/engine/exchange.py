@@ -69,11 +69,10 @@ class Exchange:
         self.deadline = asyncio.get_running_loop().time() + self.seconds
         # Looked at for every event, so they are not left to the class, where they would be found more slowly.
         self.attempts: Attempts = NONE
-        self._said: Said | None = None  # kept where it may be needed to go on
+        verifies = facts.wire.stream and facts.op == "chat" and self.settings.stream.on_break == "verify"
+        self._said = Said() if verifies else None  # kept where it may be needed to go on
         self._rescue: Rescue | None = None
         self._flight: Flight | None = None  # others follow this request
-        if facts.wire.stream and facts.op == "chat" and self.settings.stream.on_break == "verify":
-            self._said = Said()
 
     async def run(self) -> None:
         """Serve the request to its end. Only cancellation leaves it early; `close` comes after either."""
@@ -123,11 +122,17 @@ class Exchange:
     # ---- an answer ------------------------------------------------------------------------------
 
     async def _answered_by(self, attempt: Attempt, tape: recording.Recorder | None) -> bool:
+        keeps, rescue, head = attempt.turn.endpoint.card.keeps, self._rescue, partial(headers.answer, self, attempt)
         try:
             while (frames := await attempt.more()) is not None:
                 if tape:
                     tape.take(frames)
-                await self._forward(self._rescue.passed(frames) if self._rescue else frames, attempt)
+                if rescue:
+                    frames = rescue.passed(frames)
+                if keeps:
+                    await self._forward(frames, attempt)
+                elif data := self._written(frames):  # the same, without a coroutine for each event
+                    await self.outlet.write(data, head)
         except Broken as broken:
             self._broken = self._broken or (broken.failure if self.outlet.committed else None)
             await self.attempts.failed(
@@ -146,13 +151,13 @@ class Exchange:
             self._flight = None
 
     def _can_rescue(self) -> bool:
-        return self._said is not None and self._said.can_go_on and self._rescue is None
+        return self._said is not None and self._said.can_go_on
 
     def _go_on(self) -> bool:
         """Whether another answer is asked for, to go on where this one broke off: once in a request."""
         if self._said is None or not self._can_rescue():
             return False
-        self._rescue = Rescue(self._said)
+        self._rescue, self._said = Rescue(self._said), None
         return True
 
     async def _answered_by_cache(self, key: str) -> bool:
@@ -202,23 +207,27 @@ class Exchange:
         return None
 
     async def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> None:
-        write, wire, data = self.writer.write, self.facts.wire, b""
-        keeps = attempt.turn.endpoint.card.keeps if attempt else ()
-        if self._flight:
-            self._flight.take(frames)
-        for frame in frames:
-            if keeps and frame.wire.dialect in keeps:
-                for event in frame.events:
-                    if type(event) is Keep:
-                        await self._keep(event)
-            if self._said and not self._rescue:
-                self._said.take(frame.events)
-            data += write(frame, frame.wire == wire)
+        data = self._written(frames)
+        if attempt and (keeps := attempt.turn.endpoint.card.keeps):
+            for event in [event for frame in frames if frame.wire.dialect in keeps for event in frame.events]:
+                if type(event) is Keep:
+                    await self._keep(event)
         if data:
             await self._write(data, attempt)
 
+    def _written(self, frames: Iterable[Frame]) -> bytes:
+        """The frames as the client is told them, noted for those who may need them once more."""
+        writer, wire, said, data = self.writer, self.facts.wire, self._said, b""
+        if self._flight:
+            self._flight.take(frames)
+        for frame in frames:
+            if said:
+                said.take(frame.events)
+            data += writer.write(frame, frame.wire == wire)
+        return data
+
     def _write(self, data: bytes, attempt: Attempt | None) -> Awaitable[None]:
-        return self.outlet.write(data, {} if self.outlet.opened else headers.answer(self, attempt))
+        return self.outlet.write(data, partial(headers.answer, self, attempt))
 
     async def _keep(self, keep: Keep) -> None:
         await self.engine.memory.keep(self.facts.client, keep)

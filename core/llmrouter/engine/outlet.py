@@ -34,18 +34,20 @@ class Outlet:
         if self._keep_alive and (comment := self._keep_alive.writes()):
             await comment
 
-    def write(self, data: bytes, headers: Mapping[str, str]) -> Awaitable[None]:
+    def write(self, data: bytes, headers: Callable[[], Mapping[str, str]]) -> Awaitable[None]:
         """Output, or an error after it. What goes on is handed to the client as it is: there is a lot of it."""
         comment = self._keep_alive.writes() if self._keep_alive else None
         if self.committed and comment is None:
             return self._client.write(data)
         return self._begin(data, headers, comment)
 
-    async def _begin(self, data: bytes, headers: Mapping[str, str], comment: Awaitable[None] | None) -> None:
+    async def _begin(
+        self, data: bytes, headers: Callable[[], Mapping[str, str]], comment: Awaitable[None] | None
+    ) -> None:
         if comment is not None:
             await comment
         if not self.opened:
-            await self._open(200, headers)
+            await self._open(200, headers())
         self.committed = True
         await self._client.write(data)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from llmrouter.protocols import Clock
 from llmrouter.types import (
@@ -37,11 +38,8 @@ class Reading:
     first_output: float | None = None
     usage: Usage | None = None
     via = ""
-    finished = False  # a Finish was seen
     given = False
     lively = False  # the last output was a thought, or a part of a tool call
-    fault: Fault | None = None  # to be judged once what came before it was taken
-    flaw: Failure | None = None
     characters = 0  # of output; counted only where somebody asks for a rate
     _hears: Callable[[str], bool] | None = None  # takes text that is like the one before
 
@@ -58,16 +56,19 @@ class Reading:
         self._clock, self._calls, self._skips, self._counts = clock, calls, skips, counts
         self._inspection = inspection
         self.keeps = whole  # what comes now must not be written before the finish
+        self.finished = False  # a Finish was seen
+        self.fault: Fault | None = None  # to be judged once what came before it was taken
+        self.flaw: Failure | None = None
 
     @property
     def holds(self) -> bool:
         """Whether what was read so far must not be written yet."""
         return self.keeps or (self.first_output is None and not self.finished)
 
-    def see(self, frames: list[Frame]) -> Sequence[Frame]:
+    def see(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         """Note what the frames mean. What comes with or after a fault is left out."""
-        hears = self._hears
-        for place, frame in enumerate(frames):
+        hears, faulty = self._hears, False
+        for frame in frames:
             for event in frame.events:
                 kind = type(event)
                 if kind is Text and hears:  # nearly all are
@@ -76,12 +77,12 @@ class Reading:
                 elif kind in OUTPUT:  # `isinstance` asks the metaclass of a struct, and that takes its time
                     self._spoken(event, kind)
                 elif kind is Fault:
-                    frames[place] = Frame(frame.wire, b"", ())  # nor could a client read it
+                    faulty = True
                     if not self._passes(event):  # type: ignore[arg-type]
-                        return frames[:place]
+                        return _legible(frames, frame)
                 else:
                     self._note(event)
-        return frames
+        return _legible(frames) if faulty else frames
 
     def _note(self, event: Event) -> None:
         if type(event) is Spent:
@@ -120,3 +121,11 @@ class Reading:
             return True
         self.fault = fault
         return False
+
+
+def _legible(frames: Sequence[Frame], end: Frame | None = None) -> Sequence[Frame]:
+    """The frames before `end`. One that holds a fault is emptied: no client could read it either."""
+    return [
+        Frame(frame.wire, b"", ()) if any(type(event) is Fault for event in frame.events) else frame
+        for frame in takewhile(lambda frame: frame is not end, frames)
+    ]
