@@ -116,10 +116,10 @@ class BodyWriter:
     """
 
     envelope = staticmethod(envelope)
-    _raw = b""
 
     def __init__(self, request: Request) -> None:
         self._request, self._facts = request, request.facts
+        self._raw = b""
         self._said: list[tuple[Sequence[Event], str]] = []  # with the dialect that it was said in
 
     def write(self, frame: Frame, verbatim: bool) -> bytes:

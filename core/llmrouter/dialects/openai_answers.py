@@ -102,10 +102,9 @@ class AnswerMeaning:
     `Finish` comes once, when every choice that was seen has ended.
     """
 
-    _begun = _finished = _blank = False
-    _reason: Reason = "stop"
-
     def __init__(self) -> None:
+        self._begun = self._finished = self._blank = False
+        self._reason: Reason = "stop"
         self._open: set[int] = set()  # choices under way
         self._calls = Calls()
 
@@ -203,12 +202,11 @@ class AnswerMeaning:
 class Calls:
     """Fragments of tool calls → events."""
 
-    answer = ""
-    count = 0
-    signature = ""  # of the message, where older models sign that instead of its first call
-    _latest: tuple[str, str] | None = None
-
     def __init__(self) -> None:
+        self.answer = ""
+        self.count = 0
+        self.signature = ""  # of the message, where older models sign that instead of its first call
+        self._latest: tuple[str, str] | None = None
         self._by_index: dict[int | str, tuple[str, str]] = {}  # index → id and name of the call
 
     def read(self, call: Called) -> Iterator[Event]:

@@ -29,8 +29,6 @@ class AnswerReader:
     and one that was cut there gives no frame at all.
     """
 
-    _shape: Wire | None = None  # not known yet: nothing but white space came
-
     def __init__(self, dialect: str, stream: bool, meaning: Meaning, limit: int = sse.MAX_EVENT) -> None:
         self._stream, self._plain = Wire(dialect, True), Wire(dialect, False)
         self._asked = self._stream if stream else self._plain
@@ -38,6 +36,7 @@ class AnswerReader:
         self._events = sse.Events(limit)
         self._body = bytearray()
         self._limit = limit
+        self._shape: Wire | None = None  # not known yet: nothing but white space came
         self._spoke = False  # an event with data was seen
         self._over = False
 

@@ -37,11 +37,6 @@ class Admission:
     A turn that came and was not called is a skip among the `steps`, which are the request's own.
     """
 
-    refused: Exhausted | None = None  # the client's own limit, where that stood in the way
-    queued = 0.0  # seconds spent waiting for a hold to end
-    queue: Literal["", "full", "timeout"] = ""  # why waiting for one came to nothing
-    _waiting = False
-
     def __init__(
         self,
         engine: Engine,
@@ -58,6 +53,10 @@ class Admission:
         self._engine, self._request, self._budget = engine, request, budget
         self._group, self._settings, self._asks, self._deadline = group, settings, asks, deadline
         self.steps = steps
+        self.refused: Exhausted | None = None  # the client's own limit, where that stood in the way
+        self.queued = 0.0  # seconds spent waiting for a hold to end
+        self.queue: Literal["", "full", "timeout"] = ""  # why waiting for one came to nothing
+        self._waiting = False
         self._held: list[tuple[Turn, Hold]] = []
         self._skipped: list[Turn] = []
         self._failed: list[tuple[Turn, float]] = []  # that may be called once more, and when at the earliest

@@ -45,19 +45,7 @@ class Broken(Exception):
 class Attempt:
     """Owns one reply, one reservation and one place in flight. `finish` ends all three, once, without waiting."""
 
-    # What most attempts never set is a default of the class, so that beginning one is cheap. What every event asks
-    # for is not: such a default costs ten times a field of its own.
-    sent = False
-    reply: Reply | None = None
-    sightings: tuple[Sighting, ...] = ()
-    line: Line | None = None
-    spare: Sequence[Frame] = ()  # a whole answer that was not good enough
-    repaired = ""
-    dropped: tuple[str, ...] = ()  # what the upstream was not told, or was told otherwise
-    _held: Sequence[Frame] = ()
     _chunks: AsyncIterator[bytes]
-    _size = 0
-    _silence: Silence | None = None
 
     def __init__(
         self,
@@ -80,7 +68,17 @@ class Attempt:
         self.reservation, self.ticket = reservation, ticket
         self.patience, self.clock, self.started, self.role = patience, clock, started, role
         self.tokens, self.mend = tokens, mend
+        self.sent = False
+        self.reply: Reply | None = None
+        self.sightings: tuple[Sighting, ...] = ()
+        self.line: Line | None = None
+        self.spare: Sequence[Frame] = ()  # a whole answer that was not good enough
+        self.repaired = ""
+        self.dropped: tuple[str, ...] = ()  # what the upstream was not told, or was told otherwise
+        self._held: Sequence[Frame] = ()
+        self._size = 0
         self._ended = False  # the upstream has no more bytes
+        self._silence: Silence | None = None
 
     @property
     def first_output(self) -> float | None:

@@ -38,11 +38,6 @@ class Attempts:
     All of them end by `deadline`, on the loop's clock.
     """
 
-    dropped: tuple[str, ...] = ()
-    made = 0  # calls so far; skips are none
-    _stopped = _excused = _hedged = False
-    _crowded = ("", 0)  # a provider, and how often in a row it was overloaded
-
     def __init__(
         self,
         engine: Engine,
@@ -55,6 +50,10 @@ class Attempts:
     ) -> None:
         self.engine, self.request, self.settings, self.deadline = engine, request, settings, deadline
         self.steps: list[Attempt | Skip] = []
+        self.dropped: tuple[str, ...] = ()
+        self.made = 0  # calls so far; skips are none
+        self._stopped = self._excused = self._hedged = False
+        self._crowded = ("", 0)  # a provider, and how often in a row it was overloaded
         self._time = asyncio.get_running_loop().time
         self.budget = engine.budgets.of(group, settings)
         self.budget.retries.deposit()
@@ -251,7 +250,7 @@ class NoAttempts(Attempts):
     queued = 0.0
 
     def __init__(self) -> None:
-        pass
+        self.dropped, self.made = (), 0
 
     def close(self) -> None:
         pass

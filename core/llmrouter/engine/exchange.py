@@ -47,14 +47,6 @@ UNUSED = Usage()
 class Exchange:
     """One request under way. Owns its attempts and its writer; writes the one record."""
 
-    decision: Decision | None = None
-    outcome: Outcome = "cancelled"
-    cache: Literal["hit", "miss", "bypass", "shared"] = "bypass"
-    shared = ""  # the id of the request whose answer this is, too
-    _reservation: Reservation | None = None
-    _broken: Failure | None = None  # why the first answer broke off after something of it was written
-    _key = ""
-
     def __init__(self, engine: Engine, request: Request, world: World, client: Client) -> None:
         facts = request.facts
         self.dialect = world.dialects[facts.wire.dialect]
@@ -67,8 +59,14 @@ class Exchange:
         self.settings = self.expansion.engine or world.settings.engine
         self.seconds = headers.seconds(facts.hints, self.settings.deadline)
         self.deadline = asyncio.get_running_loop().time() + self.seconds
-        # Looked at for every event, so they are not left to the class, where they would be found more slowly.
+        self.decision: Decision | None = None
         self.attempts: Attempts = NONE
+        self.outcome: Outcome = "cancelled"
+        self.cache: Literal["hit", "miss", "bypass", "shared"] = "bypass"
+        self.shared = ""  # the id of the request whose answer this is, too
+        self._key = ""
+        self._reservation: Reservation | None = None
+        self._broken: Failure | None = None  # why the first answer broke off after something of it was written
         verifies = facts.wire.stream and facts.op == "chat" and self.settings.stream.on_break == "verify"
         self._said = Said() if verifies else None  # kept where it may be needed to go on
         self._rescue: Rescue | None = None

@@ -12,12 +12,11 @@ from .keep_alive import COMMENT, KeepAlive
 class Outlet:
     """A client as its exchange sees it. `opened`: status and headers are sent; `committed`: some output, too."""
 
-    opened = committed = False
-    status = 499
-    _keep_alive: KeepAlive | None = None
-
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.opened = self.committed = False
+        self.status = 499
+        self._keep_alive: KeepAlive | None = None
 
     def keep_alive(self, every: float, writer: Writer, headers: Callable[[], Mapping[str, str]]) -> None:
         """From now on a comment after so many seconds of silence, under these headers if there were none yet."""

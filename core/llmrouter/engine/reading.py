@@ -34,15 +34,6 @@ class Reading:
     `given` is set by who writes: what is wrong from then on can only be told.
     """
 
-    # What most answers never set is a default of the class, so that beginning one is cheap.
-    first_output: float | None = None
-    usage: Usage | None = None
-    via = ""
-    given = False
-    lively = False  # the last output was a thought, or a part of a tool call
-    characters = 0  # of output; counted only where somebody asks for a rate
-    _hears: Callable[[str], bool] | None = None  # takes text that is like the one before
-
     def __init__(
         self,
         clock: Clock,
@@ -55,10 +46,17 @@ class Reading:
     ) -> None:
         self._clock, self._calls, self._skips, self._counts = clock, calls, skips, counts
         self._inspection = inspection
+        self.first_output: float | None = None
+        self.usage: Usage | None = None
+        self.via = ""
         self.keeps = whole  # what comes now must not be written before the finish
+        self.given = False
+        self.lively = False  # the last output was a thought, or a part of a tool call
+        self.characters = 0  # of output; counted only where somebody asks for a rate
         self.finished = False  # a Finish was seen
         self.fault: Fault | None = None  # to be judged once what came before it was taken
         self.flaw: Failure | None = None
+        self._hears: Callable[[str], bool] | None = None  # takes text that is like the one before
 
     @property
     def holds(self) -> bool:

@@ -34,17 +34,16 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Silence:
     """Ends the wait for the headers, then closes the reply, when a limit has passed; `expired` says which."""
 
-    expired: Failure | None = None
-    reply: Reply | None = None
-    _waiting: asyncio.Task[Any] | None = None  # who waits for the headers
-    _timer: asyncio.TimerHandle | None = None
-    _wakes_at = 0.0
-    _rate_at = 0.0  # when the rate is looked at next
-    _counted = 0  # characters when it was looked at last
-
     def __init__(self, patience: Patience, reading: Reading, loop: asyncio.AbstractEventLoop) -> None:
         self._patience, self._reading, self._loop = patience, reading, loop
         self._sent_at = self._heard_at = loop.time()
+        self.expired: Failure | None = None
+        self.reply: Reply | None = None
+        self._waiting: asyncio.Task[Any] | None = None  # who waits for the headers
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = 0.0
+        self._rate_at = 0.0  # when the rate is looked at next
+        self._counted = 0  # characters when it was looked at last
 
     def begin(self, waiting: asyncio.Task[Any]) -> None:
         """A request is sent: it is this task that waits for the headers."""
