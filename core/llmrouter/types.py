@@ -275,12 +275,6 @@ class Usage(Value, frozen=True, kw_only=True):
         """All tokens that came out."""
         return self.output + self.reasoning
 
-    @property
-    def total(self) -> int:
-        """All tokens."""
-        read = self.input + self.cache_read + self.cache_write + self.cache_write_1h
-        return read + self.output + self.reasoning
-
 
 Scope = Literal["request", "account_model", "account", "endpoint", "provider"]
 

@@ -35,6 +35,7 @@ _BY_FIRST_BYTE: Mapping[int, str] = {
     ord("n"): "null",
 }
 first_byte = struct.Struct("B").unpack_from
+"""A byte of a value: `first_byte(value)[0]`, the first if no place is said. It costs less than a view."""
 _NULL = msgspec.Raw(b"null")
 _BLANK = re.compile(rb'""|\[\s*\]')
 _MAY_BE_BLANK = frozenset(b'"] \t\r\n')

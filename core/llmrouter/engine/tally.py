@@ -49,7 +49,7 @@ class Tally:
 
     def _attempt(self, step: Attempt) -> None:
         line = self.lines.get(step.endpoint) or self._line(step.endpoint)
-        line.tokens += step.usage.total
+        line.tokens += step.usage.prompt + step.usage.completion
         if step.cost:
             line.cost += step.cost
         if step.failure is None:
