@@ -24,7 +24,8 @@ STEPS = 60  # of the loop, at most, from a request's start to its cancel
 
 Act = Callable[[Any, str, random.Random], Awaitable[None]]
 POOLS = pytest.mark.parametrize("limit", [10, 30, 200, None])
-KINDS = pytest.mark.parametrize("kind", ["aiohttp", "httpx"])
+KINDS = pytest.mark.parametrize("kind", ["pooled", "pooled on uvloop", "httpx"])
+Kind = Literal["pooled", "pooled on uvloop", "httpx"]
 
 
 async def steps(count: int) -> None:
@@ -112,19 +113,23 @@ async def settled(transport: Any) -> None:
         assert not pool._pool._requests
 
 
-def scenario(kind: Literal["aiohttp", "httpx"], limit: int | None, act: Act, cancels: int) -> None:
+def scenario(kind: Kind, limit: int | None, act: Act, cancels: int) -> None:
+    client: Any = kind.split()[0]
+
     async def main() -> None:
         draw = random.Random(f"{limit}{act.__name__}{cancels}")
         server = await asyncio.start_server(lambda r, w: serve(r, w, draw), "127.0.0.1", 0, backlog=512)
         base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with server, open_transport(connect=5, limit=limit, kind=kind) as transport:
+        async with server, open_transport(connect=5, limit=limit, kind=client) as transport:
             cancelled = await churn(transport, base, act, cancels, draw)
             assert cancelled > WORKERS, "the churn must cancel something"
             await settled(transport)
             await asyncio.gather(*(ask(transport, base, draw) for _ in range(limit or 20)))
             await settled(transport)
 
-    asyncio.run(main())
+    loop = pytest.importorskip("uvloop").new_event_loop if "uvloop" in kind else None
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
 
 
 @POOLS

@@ -20,7 +20,7 @@ from llmrouter.plugins import Plugins
 from llmrouter.server.auth import key_hash
 from llmrouter.state import state_dir
 
-HEAVY = ("attrs", "msgspec", "yaml", "pluggy", "httpx", "aiohttp", "asyncio", "importlib.metadata")
+HEAVY = ("attrs", "msgspec", "yaml", "pluggy", "httpx", "httptools", "asyncio", "importlib.metadata")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

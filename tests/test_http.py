@@ -16,7 +16,7 @@ from llmrouter.http import guarded, open_transport
 from llmrouter.testing import run
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-both = pytest.mark.parametrize("kind", ["aiohttp", "httpx"])
+both = pytest.mark.parametrize("kind", ["pooled", "httpx"])
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
@@ -386,7 +386,7 @@ def test_a_line_break_in_a_header_sends_nothing() -> None:
 
 
 def test_an_address_that_is_not_http_says_what_it_should_be() -> None:
-    assert "http://" in str(failing(fetch("aiohttp", "ftp://127.0.0.1/")))
+    assert "http://" in str(failing(fetch("pooled", "ftp://127.0.0.1/")))
 
 
 # --- what is left alone

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import msgspec
@@ -439,11 +439,10 @@ def test_past_httpx_a_call_is_sent_with_the_same_bytes() -> None:
         got: list[bytes] = []
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with suppress(asyncio.IncompleteReadError):
+            with closing(writer), suppress(asyncio.IncompleteReadError):
                 while head := await reader.readuntil(b"\r\n\r\n"):
                     got.append(head + await reader.readexactly(len(b'{"model":"m","n":1.0}')))
                     writer.write(b"HTTP/1.1 200 OK\r\nX-One: 1\r\nx-one: 2\r\ncontent-length: 2\r\n\r\nok")
-            writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"

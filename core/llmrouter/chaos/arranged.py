@@ -27,6 +27,8 @@ NOWHERE = "http://chaos.invalid"
 DAY = 86_400.0
 KEYS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 """Headers that may hold the key of an account."""
+ADDRESS = "subjectAltName=IP:127.0.0.1"
+"""What a certificate says of whom it is for; all that is wrong with ours is who signed it."""
 PLENTY = LimitSettings(unit="requests", amount=1e9, window="minute")
 TURN = 1.0
 """Seconds that one that flaps is down, and up."""
@@ -96,7 +98,7 @@ def certificate(folder: Path) -> ssl.SSLContext:
     """A key and a certificate that signs itself, made now."""
     program, key, own = shutil.which("openssl"), folder / "key.pem", folder / "own.pem"
     assert program is not None
-    wanted = ["-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
+    wanted = ["-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1", "-addext", ADDRESS]
     made = [program, "req", "-x509", *wanted, "-keyout", str(key), "-out", str(own)]
     subprocess.run(made, check=True, capture_output=True)  # noqa: S603 (fixed words, found on the path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import cast
 
-import aiohttp
 import httpx
-from aiohttp.http_exceptions import HttpProcessingError
 from attrs import frozen
 
 from llmrouter.errors import TransportError
@@ -18,8 +16,13 @@ from llmrouter.types import Kind
 Pair = tuple[bytes, bytes]
 """A header: name and value."""
 
-FOREIGN = (OSError, aiohttp.ClientError, HttpProcessingError, httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
-"""What the clients raise, and become TransportError."""
+
+class Garbled(Exception):
+    """What came is not HTTP, or without measure."""
+
+
+FOREIGN = (OSError, Garbled, httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
+"""What the clients raise, and becomes TransportError."""
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
 _SILENCE = (TimeoutError, httpx.TimeoutException)
 
@@ -79,7 +82,7 @@ READING = Mapped("truncated", "truncated", "truncated")
 def _is_garbled(error: BaseException) -> bool:
     if isinstance(error, httpx.RemoteProtocolError):
         return "disconnected" not in str(error)  # httpx has one class for a garbled head and for none
-    return isinstance(error, HttpProcessingError)
+    return isinstance(error, Garbled)
 
 
 def patience(request: httpx.Request) -> float | None:

@@ -10,28 +10,22 @@ from ipaddress import ip_address
 from typing import NoReturn
 
 import httpx
-from aiohttp.abc import AbstractResolver
 
 from llmrouter.errors import TransportError
 
-from .aio import AiohttpTransport, Door
+from .pool import Door, PooledTransport
 
 
-class Nowhere(AbstractResolver):
+async def nowhere(host: str, port: int) -> NoReturn:
     """Knows no name, and asks nobody."""
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> NoReturn:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    async def close(self) -> None:
-        pass
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
-class LoopbackTransport(AiohttpTransport):
+class LoopbackTransport(PooledTransport):
     """What `open_transport` gives, but names do not resolve and addresses of other machines are refused."""
 
     def __init__(self, connect: float) -> None:
-        super().__init__(connect, None, Nowhere())
+        super().__init__(connect, None, nowhere)
 
     def door(self, url: httpx.URL) -> Door:
         with suppress(ValueError):  # a name, then

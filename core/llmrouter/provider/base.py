@@ -12,11 +12,11 @@ from llmrouter import __version__
 from llmrouter.errors import LLMRouterError, TransportError
 from llmrouter.http import (
     URL,
-    AiohttpTransport,
     Body,
     ByteStream,
     Door,
     Pair,
+    PooledTransport,
     Request,
     guarded,
     head_of,
@@ -92,7 +92,7 @@ class HTTPProvider:
         self.rules = rules
         self.family = family
         self._transport = guarded(context.transport)
-        self._direct = self._transport if isinstance(self._transport, AiohttpTransport) else None
+        self._direct = self._transport if isinstance(self._transport, PooledTransport) else None
         self._beginnings: dict[tuple[str, int, str], Beginning] = {}
         self._urls = {dialect: URL(base_url + path) for dialect, path in paths.items()}
         self._secrets = tuple(one.api_key.reveal().strip() for one in settings.accounts if one.api_key)
@@ -196,7 +196,7 @@ class HTTPProvider:
         theirs = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in passed.items()]
         return [pair for pair in theirs if pair[0] not in ours]
 
-    def _beginning(self, direct: AiohttpTransport, method: str, url: URL, account: str) -> Beginning:
+    def _beginning(self, direct: PooledTransport, method: str, url: URL, account: str) -> Beginning:
         key = (method, id(url), account)
         found = self._beginnings.get(key)
         if found is None:

@@ -49,7 +49,7 @@ class HTTPProviderContract(ProviderContract):
     model = "some-model"
     key = KEY
     secrets = (KEY,)
-    client: Literal["aiohttp", "httpx"] = "aiohttp"
+    client: Literal["pooled", "httpx"] = "pooled"
     listed: Mapping[str, Any] = {"object": "list", "data": [{"id": "some-model"}]}
     """The answer to every GET: where an upstream lists its models."""
     execute = staticmethod(asyncio.run)

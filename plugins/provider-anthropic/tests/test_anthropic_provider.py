@@ -32,7 +32,7 @@ CLAUDE_CODE: Mapping[str, str] = {
 }
 
 
-class TestOverAiohttp(HTTPProviderContract):
+class TestOverOurs(HTTPProviderContract):
     descriptor = DESCRIPTOR
     speaker = Messages(delay=0.002)
     entry = MappingProxyType({"profile": "custom"})
@@ -41,15 +41,15 @@ class TestOverAiohttp(HTTPProviderContract):
     )
 
 
-class TestOverHttpx(TestOverAiohttp):
+class TestOverHttpx(TestOverOurs):
     client = "httpx"
 
 
-class TestCount(TestOverAiohttp):
+class TestCount(TestOverOurs):
     speaker = Count()
 
 
-class TestWithBearer(TestOverAiohttp):
+class TestWithBearer(TestOverOurs):
     entry = MappingProxyType({"profile": "custom", "auth": "bearer"})
 
 

@@ -46,21 +46,21 @@ def call(
 ASKED: Mapping[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
-class TestOverAiohttp(HTTPProviderContract):
+class TestOverOurs(HTTPProviderContract):
     descriptor = DESCRIPTOR
     speaker = Chat()
     entry = MappingProxyType({"profile": "custom"})
 
 
-class TestOverHttpx(TestOverAiohttp):
+class TestOverHttpx(TestOverOurs):
     client = "httpx"
 
 
-class TestEmbeddings(TestOverAiohttp):
+class TestEmbeddings(TestOverOurs):
     speaker = Embeddings()
 
 
-class TestResponses(TestOverAiohttp):
+class TestResponses(TestOverOurs):
     speaker = Responses()
     entry = MappingProxyType({"profile": "openai"})
 

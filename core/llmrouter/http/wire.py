@@ -1,0 +1,198 @@
+"""One connection to an upstream over HTTP/1.1: httptools reads, an `Answer` is told what it finds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import httptools
+
+from .body import READING, Body, Garbled, Pair
+
+MAX_HEAD = 64 * 1024  # bytes of a head, where it does not come at once; a read of the socket is at most 256 KiB
+MAX_WAITING = 256 * 1024  # bytes that came and were not taken; then no more are read for a while
+JOINED = 64 * 1024  # bytes up to which head and body are one write
+SWITCHING = 101  # the one informational status that is an answer
+FRAMES = (b"content-length", b"transfer-encoding")
+
+
+class Keeper(Protocol):
+    """Who has use for a connection when its answer is whole."""
+
+    def take_back(self, wire: Wire, usable: bool) -> None: ...
+
+    def lost(self, wire: Wire) -> None: ...
+
+
+class Wire(asyncio.Protocol):
+    """A connection; between `ask` and the end of the answer it is in use."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, keeper: Keeper, loop: asyncio.AbstractEventLoop) -> None:
+        self._keeper, self.loop = keeper, loop
+        self._parser = _parser(self)
+        self._answer: Answer | None = None
+        self._skips = False  # the answer has no body, whatever its head says
+        self._usable = False  # for another request
+        self.stale = False  # was idle when idle ones were looked at last
+
+    def ask(self, head: bytes, body: bytes, skip_body: bool) -> Answer:
+        """Send a request, on a connection that is not in use."""
+        answer = self._answer = Answer(self)
+        self._skips = skip_body
+        if len(body) > JOINED:
+            self.transport.writelines([head, b"\r\n", body])
+        else:
+            self.transport.write(b"%s\r\n%s" % (head, body))
+        return answer
+
+    def drop(self) -> None:
+        """Give it up with a reset: nothing is flushed, and the other side stops generating."""
+        self._answer = None
+        self.transport.abort()
+        self._keeper.lost(self)
+
+    # ---- what comes
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None:
+            return self.drop()  # it speaks unasked: what comes next on it would be nobody's answer
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            answer.whole, self._usable = True, False
+        except httptools.HttpParserError as error:
+            return self._fail(answer, Garbled(f"not HTTP: {error}"))
+        answer.waiting += len(data)
+        if answer.whole:
+            self._release(answer)
+        elif answer.waiting > MAX_HEAD and not answer.status:
+            return self._fail(answer, Garbled(f"a head of more than {MAX_HEAD} bytes"))
+        elif answer.waiting > MAX_WAITING and not answer.paused:
+            answer.paused = True
+            self.transport.pause_reading()
+        return answer.tell()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            if exc is None and answer.status and not any(name.lower() in FRAMES for name, _ in answer.headers):
+                answer.whole = True  # the end of the connection is the end of the body
+            else:
+                answer.error = exc or ConnectionError("the connection was closed before the answer was whole")
+            answer.tell()
+        self._keeper.lost(self)
+        del self._parser  # which knows this object
+
+    def _fail(self, answer: Answer, error: Exception) -> None:
+        answer.error = error
+        answer.tell()
+        self.drop()
+
+    def _release(self, answer: Answer) -> None:
+        self._answer = None
+        if answer.paused:
+            answer.resume()
+        self._keeper.take_back(self, self._usable)
+
+    # ---- what the parser finds
+
+    def on_message_begin(self) -> None:
+        self._usable = False  # until it is whole, and again when another one follows that nobody asked for
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        answer = self._answer
+        if answer and not answer.status:  # else it is a trailer
+            answer.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        answer, status = self._answer, self._parser.get_status_code()
+        if not answer or answer.status:
+            return
+        if status < 100:
+            raise Garbled(f"status {status}")
+        if status < 200 and status != SWITCHING:
+            answer.headers.clear()  # the real head is still to come
+            return
+        answer.status = status
+        if self._skips:
+            answer.whole, self._usable = True, self._parser.should_keep_alive()
+            self._parser = _parser(self)  # the old one waits for a body
+
+    def on_body(self, data: bytes) -> None:
+        answer = self._answer
+        if answer and not answer.whole:
+            answer.chunks.append(data)
+
+    def on_message_complete(self) -> None:
+        answer = self._answer
+        if answer and answer.status and not answer.whole:
+            answer.whole, self._usable = True, self._parser.should_keep_alive()
+
+
+class Answer(Body):
+    """What comes on a wire for one request. `status` is 0 until the head is there."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire, self._loop = wire, wire.loop
+        self.status = 0
+        self.headers: list[Pair] = []
+        self.chunks: list[bytes] = []  # of the body, not taken yet
+        self.waiting = 0  # bytes that came since
+        self.paused = False
+        self.whole = False
+        self.error: Exception | None = None  # why nothing more will come
+        self._closed = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def headed(self) -> None:
+        """Wait for the head. Raises OSError or Garbled."""
+        while not self.status:
+            if self.error:
+                raise self.error
+            waiter = self._waiter = self._loop.create_future()
+            await waiter
+
+    async def __anext__(self) -> bytes:
+        while not self.chunks:
+            if self.whole or self._closed:
+                raise StopAsyncIteration
+            if self.error:
+                raise READING.told(self.error) from self.error
+            waiter = self._waiter = self._loop.create_future()
+            await waiter
+        chunks, self.chunks = self.chunks, []
+        self.waiting = 0
+        if self.paused:
+            self.resume()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed, self.chunks = True, []
+        if not self.whole and not self.error:
+            self._wire.drop()
+        self.tell()
+
+    def tell(self) -> None:
+        """Wake who waits for news."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def resume(self) -> None:
+        self.paused = False
+        self._wire.transport.resume_reading()
+
+
+def _parser(wire: Wire) -> httptools.HttpResponseParser:
+    """As lenient as servers are careless: with lines that end in LF alone, and spaces behind a chunk's size."""
+    parser = httptools.HttpResponseParser(wire)
+    parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
+    return parser

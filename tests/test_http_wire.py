@@ -1,0 +1,378 @@
+"""Connections of our own, without a socket: whatever comes, in whatever pieces."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmrouter.errors import TransportError
+from llmrouter.http.dial import Origin
+from llmrouter.http.pool import SWEEP, Answered, Door
+from llmrouter.http.unpack import MOST
+from llmrouter.http.wire import MAX_HEAD, MAX_WAITING, Wire
+from llmrouter.testing import run
+
+OK = b"HTTP/1.1 200 OK\r\nX-One: 1\r\nx-empty:\r\ncontent-length: 5\r\n\r\nhello"
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    b"3\r\none\r\n4;name=value\r\n two\r\n0\r\nx-trailer: late\r\n\r\n"
+)
+NEWS = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nlink: </x>\r\n\r\n"
+ANSWERS = {
+    "with a length": (OK, 200, b"hello"),
+    "in chunks, with a trailer": (CHUNKED, 200, b"one two"),
+    "after news on the way": (NEWS + OK, 200, b"hello"),
+    "without a body": (b"HTTP/1.1 204 No Content\r\nx-one: 1\r\n\r\n", 204, b""),
+    "with lines that end in LF": (OK.replace(b"\r\n", b"\n"), 200, b"hello"),
+    "with a space behind a size": (CHUNKED.replace(b"3\r\n", b"3  \r\n"), 200, b"one two"),
+}  # fmt: skip
+
+
+class Pipe:
+    """What an event loop gives a protocol; the other side is played by the test."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire, self.sent, self.closed, self.stopped = wire, b"", False, False
+        wire.connection_made(self)  # type: ignore[arg-type]
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def writelines(self, parts: Sequence[bytes]) -> None:
+        self.sent += b"".join(parts)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def abort(self) -> None:
+        if not self.closed:
+            self.lose()
+
+    def lose(self, error: Exception | None = None) -> None:
+        self.closed = True
+        asyncio.get_running_loop().call_soon(self.wire.connection_lost, error)
+
+    def pause_reading(self) -> None:
+        assert not self.stopped
+        self.stopped = True
+
+    def resume_reading(self) -> None:
+        assert self.stopped
+        self.stopped = False
+
+    def paused(self) -> bool:
+        return self.stopped
+
+    def say(self, data: bytes) -> None:
+        if not self.closed:
+            self.wire.data_received(data)
+
+
+class Dialer:
+    """Opens connections to the test."""
+
+    def __init__(self) -> None:
+        self.pipes: list[Pipe] = []
+
+    async def open(self, origin: Origin, make: Any) -> Wire:
+        self.pipes.append(Pipe(make()))
+        return self.pipes[-1].wire
+
+
+class Side:
+    """A door, and both ends of what leads through it."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.dialer = Dialer()
+        places = asyncio.Semaphore(limit) if limit else None
+        self.door = Door(Origin("x", 80, False), self.dialer, places)  # type: ignore[arg-type]
+
+    async def ask(self, *pieces: bytes, skip_body: bool = False, lost: bool = False) -> Answered:
+        """A request, and what is said to it; the connection may be lost after that."""
+        asking = asyncio.ensure_future(self.door.ask(b"POST / HTTP/1.1\r\n", b"{}", skip_body))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for piece in pieces:
+            self.pipe.say(piece)
+        if lost:
+            self.pipe.lose()
+        return await asking
+
+    async def whole(self, *pieces: bytes, **how: bool) -> tuple[int, bytes]:
+        answered = await self.ask(*pieces, **how)
+        return answered.status, b"".join([chunk async for chunk in answered.body])
+
+    @property
+    def pipe(self) -> Pipe:
+        """The connection that was used last."""
+        busy = [pipe for pipe in self.dialer.pipes if pipe.wire._answer]
+        return busy[-1] if busy else self.dialer.pipes[-1]
+
+
+def failing(*pieces: bytes, **how: bool) -> TransportError:
+    with pytest.raises(TransportError) as caught:
+        run(_whole(*pieces, **how))
+    return caught.value
+
+
+async def _whole(*pieces: bytes, **how: bool) -> tuple[int, bytes]:
+    return await Side().whole(*pieces, **how)
+
+
+def cut(data: bytes, at: Sequence[int]) -> Iterator[bytes]:
+    marks = [0, *sorted(place % len(data) for place in at), len(data)]
+    for start, end in pairwise(marks):
+        if start < end:
+            yield data[start:end]
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@given(at=st.lists(st.integers(0, 1000), max_size=8))
+def test_an_answer_is_the_same_in_whatever_pieces_it_comes(name: str, at: list[int]) -> None:
+    data, status, body = ANSWERS[name]
+
+    async def main() -> None:
+        side = Side()
+        for _ in range(2):  # the second time over the same connection
+            assert await side.whole(*cut(data, at)) == (status, body)
+        assert len(side.dialer.pipes) == 1
+
+    run(main())
+
+
+def test_headers_are_given_as_they_came_and_no_trailer_is_one() -> None:
+    async def main() -> None:
+        side = Side()
+        assert (await side.ask(OK)).headers == [(b"X-One", b"1"), (b"x-empty", b""), (b"content-length", b"5")]
+        assert (await side.ask(CHUNKED)).headers == [(b"transfer-encoding", b"chunked")]
+
+    run(main())
+
+
+@given(data=st.binary(min_size=1, max_size=300), lost=st.booleans())
+def test_any_bytes_are_an_answer_or_a_transport_error(data: bytes, lost: bool) -> None:
+    async def main() -> None:
+        side = Side()
+        asking = asyncio.ensure_future(side.whole(data, lost=lost))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises((TransportError, asyncio.CancelledError)):
+            await asking
+        assert side.door.busy == 0
+
+    run(main())
+
+
+@given(place=st.integers(0, len(OK) - 1), byte=st.integers(0, 255))
+def test_an_answer_with_a_wrong_byte_leaves_nothing_in_use(place: int, byte: int) -> None:
+    async def main() -> None:
+        side = Side()
+        asking = asyncio.ensure_future(side.whole(OK[:place] + bytes([byte]) + OK[place + 1 :], lost=True))
+        await asyncio.wait([asking])
+        assert side.door.busy == 0
+        assert asking.exception() is None or isinstance(asking.exception(), TransportError)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (b"", "connect"),
+        (b"HTTP/1.1 200 OK\r\nx: ", "connect"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc", "truncated"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "truncated"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", "truncated"),
+        (b"SSH-2.0-OpenSSH_9\r\n", "server_error"),
+        (b"HTTP/1.1 099 What\r\n\r\n", "server_error"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * MAX_HEAD, "server_error"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello", "server_error"),
+    ],
+)
+def test_what_goes_wrong_has_a_kind(said: bytes, kind: str) -> None:
+    error = failing(said[:9], said[9:], lost=True)
+    assert (error.kind, error.sent) == (kind, True)
+
+
+def test_a_body_of_unknown_length_ends_with_the_connection() -> None:
+    async def main() -> None:
+        assert await Side().whole(b"HTTP/1.0 200 OK\r\nx: y\r\n\r\nall of", b" it", lost=True) == (
+            200,
+            b"all of it",
+        )
+
+    run(main())
+
+
+def test_a_reset_inside_a_body_of_unknown_length_is_not_its_end() -> None:
+    async def main() -> None:
+        side = Side()
+        answered = await side.ask(b"HTTP/1.1 200 OK\r\n\r\nall of")
+        side.pipe.lose(ConnectionResetError("reset"))
+        assert await anext(answered.body) == b"all of"
+        with pytest.raises(TransportError, match="reset") as caught:
+            await anext(answered.body)
+        assert caught.value.kind == "truncated"
+
+    run(main())
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nconnection: close\r\n", b"HTTP/1.0 200 OK\r\n"])
+def test_a_connection_that_is_to_be_closed_is_not_kept(head: bytes) -> None:
+    async def main() -> None:
+        side = Side()
+        for _ in range(2):
+            assert await side.whole(head + b"content-length: 2\r\n\r\nok") == (200, b"ok")
+        assert len(side.dialer.pipes) == 2
+        assert side.dialer.pipes[0].closed
+
+    run(main())
+
+
+@pytest.mark.parametrize("more", [b"H", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno"])
+def test_what_follows_an_answer_belongs_to_nobody(more: bytes) -> None:
+    async def main() -> None:
+        side = Side()
+        assert await side.whole(OK + more) == (200, b"hello")
+        assert await side.whole(OK) == (200, b"hello")
+        assert len(side.dialer.pipes) == 2
+
+    run(main())
+
+
+def test_a_protocol_that_nobody_asked_for_is_an_answer_without_a_body() -> None:
+    async def main() -> None:
+        side = Side()
+        said = b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nwhatever"
+        assert await side.whole(said) == (101, b"")
+        assert side.pipe.closed
+
+    run(main())
+
+
+def test_what_is_not_read_is_not_taken_from_the_other_side() -> None:
+    async def main() -> None:
+        side = Side()
+        answered = await side.ask(b"HTTP/1.1 200 OK\r\ncontent-length: 999999\r\n\r\n")
+        pipe = side.pipe
+        for _ in range(6):
+            if not pipe.paused():
+                pipe.say(b"x" * 100_000)
+        assert pipe.paused()
+        taken = len(await anext(answered.body))
+        assert MAX_WAITING < taken < MAX_WAITING + 200_000
+        assert not pipe.paused()
+        pipe.say(b"x" * 400_000)
+        assert pipe.paused()
+        pipe.say(b"x" * (999_999 - 400_000 - taken))
+        assert not pipe.paused(), "the connection is used by others now"
+        assert len(b"".join([chunk async for chunk in answered.body])) == 999_999 - taken
+
+    run(main())
+
+
+def test_a_connection_that_was_idle_for_a_sweep_is_closed() -> None:
+    async def main() -> None:
+        side = Side()
+        first, second = await asyncio.gather(side.door._connected(), side.door._connected())
+        for wire in (first, second):
+            side.door.take_back(wire, True)
+        await asyncio.sleep(SWEEP * 1.5)
+        assert await side.whole(OK) == (200, b"hello")  # over the one that came in last
+        await asyncio.sleep(SWEEP)
+        assert [pipe.closed for pipe in side.dialer.pipes] == [True, False]
+        await asyncio.sleep(2 * SWEEP)
+        assert all(pipe.closed for pipe in side.dialer.pipes)
+        assert side.door._sweeper is None
+
+    run(main())
+
+
+def test_who_waits_for_a_place_gets_the_next_one() -> None:
+    async def main() -> None:
+        side = Side(limit=1)
+        answered = await side.ask(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+        first, second = (asyncio.ensure_future(side.whole(OK)) for _ in range(2))
+        await asyncio.sleep(1)
+        assert side.door.busy == 1
+        first.cancel()
+        answered.body.close()
+        await asyncio.sleep(1)
+        side.pipe.say(OK)
+        assert await second == (200, b"hello")
+        assert side.door.busy == 0
+
+    run(main())
+
+
+# --- packed bodies
+
+
+def packed(body: bytes, coding: str) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\ncontent-length: %d\r\n\r\n"
+    return head % (coding.encode(), len(body)) + body
+
+
+def bare(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(b"hello " * 99)),
+        ("X-GZIP ", gzip.compress(b"hello " * 99)),
+        ("gzip", gzip.compress(b"hello " * 50) + gzip.compress(b"hello " * 49)),
+        ("deflate", zlib.compress(b"hello " * 99)),
+        ("deflate", bare(b"hello " * 99)),
+        ("identity", b"hello " * 99),
+    ],
+)
+@given(at=st.lists(st.integers(0, 1000), max_size=4))
+def test_a_packed_body_is_given_as_it_was_before(coding: str, body: bytes, at: list[int]) -> None:
+    async def main() -> None:
+        assert await Side().whole(*cut(packed(body, coding), at)) == (200, b"hello " * 99)
+
+    run(main())
+
+
+def test_a_small_body_that_holds_a_huge_one_is_unpacked_piece_by_piece() -> None:
+    async def main() -> None:
+        answered = await Side().ask(packed(gzip.compress(bytes(64 * MOST)), "gzip"))
+        sizes = [len(chunk) async for chunk in answered.body]
+        assert sum(sizes) == 64 * MOST
+        assert max(sizes) <= MOST
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "kind"),
+    [
+        ("gzip", gzip.compress(b"hello")[:-9], "truncated"),
+        ("gzip", b"hello", "truncated"),
+        ("br", b"hello", "server_error"),
+    ],
+)
+def test_a_body_that_cannot_be_unpacked_has_a_kind(coding: str, body: bytes, kind: str) -> None:
+    assert failing(packed(body, coding)).kind == kind
+
+
+def test_an_answer_without_a_body_may_say_how_it_would_be_packed() -> None:
+    async def main() -> None:
+        side = Side()
+        for _ in range(2):
+            assert await side.whole(packed(b"hello", "gzip")[:-5], skip_body=True) == (200, b"")
+        assert len(side.dialer.pipes) == 1
+
+    run(main())
