@@ -13,6 +13,7 @@ import pytest
 from llmrouter.protocols import Client
 from llmrouter.server import connection, protocol
 from llmrouter.server.answers import Answer, Refused
+from llmrouter.server.channel import OverASGI
 from llmrouter.server.connection import Connection, Gone, Running
 from llmrouter.testing import run
 from llmrouter.types import Request
@@ -361,9 +362,7 @@ LEFT = {"type": "http.disconnect"}
 
 
 def over(wire: Wire) -> Connection:
-    task = asyncio.current_task()
-    assert task is not None
-    return Connection(wire.receive, wire.send, task, "req_1")
+    return Connection(OverASGI(wire.receive, wire.send), "req_1")
 
 
 def read(*messages: dict[str, Any], limit: int = 4) -> bytes:

@@ -15,9 +15,10 @@ class Wire:
 
     default_headers = ((b"date", b"now"),)
     is_full = False
+    ready = None
 
     def __init__(self) -> None:
-        self.transport = self
+        self.transport = self.state = self
         self.writes: list[bytes] = []
         self.closed = False
 
@@ -39,7 +40,7 @@ def sent(
     protocol: Any = wire
 
     async def main() -> None:
-        cycle = Cycle(protocol, {"type": "http", "method": method}, keep_alive, False)
+        cycle = Cycle(protocol, {"type": "http", "method": method}, keep_alive)
         await cycle.send({"type": "http.response.start", "status": status, "headers": headers})
         assert wire.writes == []
         for place, body in enumerate(bodies, 1):
@@ -91,7 +92,7 @@ def test_messages_in_the_wrong_order_are_refused() -> None:
     protocol: Any = Wire()
 
     async def main() -> None:
-        cycle = Cycle(protocol, {"type": "http", "method": "GET"}, True, False)
+        cycle = Cycle(protocol, {"type": "http", "method": "GET"}, True)
         with pytest.raises(RuntimeError, match=r"goes on with http\.response\.start"):
             await cycle.send({"type": "http.response.body", "body": b""})
 
