@@ -51,8 +51,6 @@ class Cycle:
         self._news = False  # the same, or the news of its end
         self._waiter: asyncio.Future[None] | None = None
         self._head = b""  # of the answer, until its first bytes are there
-        self._chunked = False
-        self._left = 0  # bytes of the answer, where it said how many there are
 
     async def run(self, app: App) -> None:
         try:
@@ -68,7 +66,7 @@ class Cycle:
                 log.error("the app returned without a whole answer")
                 await self._break_off()
         finally:
-            self._protocol.ended(self)
+            self._protocol.state.tasks.discard(self.task)
 
     # ---- the request
 
@@ -144,6 +142,8 @@ class Cycle:
         if len(lines) - len(lines.translate(None, CONTROLS)) != 2 * len(pairs):
             raise RuntimeError("a header of the answer holds a control character")
         said = dict(pairs)
+        self._chunked = False
+        self._left = 0  # bytes of the answer, where it said how many there are
         if b"content-length" in said:
             self._left = int(said[b"content-length"])
         elif b"transfer-encoding" in said:
@@ -166,6 +166,8 @@ class Cycle:
         if head or body:
             self._protocol.transport.write(head + body)
         if not more:
+            if self._left:
+                raise RuntimeError("the answer is shorter than its content-length")
             self._complete()
 
     # ---- the answer, the short way
@@ -175,7 +177,7 @@ class Cycle:
             await self._protocol.drain()
         if self.disconnected:
             return
-        lines = b"%scontent-length: %d\r\n" % (_lines(headers), len(body))
+        lines = _lines(headers) + b"content-length: %d\r\n" % len(body)
         self._open(status, lines, "close" in headers.get("connection", ""))
         self._protocol.transport.write(self._head + body if self.scope["method"] != "HEAD" else self._head)
         self._complete()
@@ -187,8 +189,10 @@ class Cycle:
     def write(self, data: bytes) -> Awaitable[None]:
         protocol = self._protocol
         if data and not self.disconnected:
-            protocol.transport.write(b"%s%x\r\n%s\r\n" % (self._head, len(data), data))
-            self._head = b""
+            chunk = b"%x\r\n%s\r\n" % (len(data), data)
+            if self._head:
+                chunk, self._head = self._head + chunk, b""
+            protocol.transport.write(chunk)
         return protocol.drain() if protocol.is_full else self.ready
 
     def finish(self) -> Awaitable[None]:
@@ -211,8 +215,6 @@ class Cycle:
         self._head = b"\r\n".join([first, *map(b": ".join, self._protocol.state.default_headers), lines, b""])
 
     def _complete(self) -> None:
-        if self._left:
-            raise RuntimeError("the answer is shorter than its content-length")
         self.complete = True
         if self._waiter is not None:
             self._wake()

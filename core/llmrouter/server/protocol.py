@@ -206,10 +206,6 @@ class Protocol(asyncio.Protocol):
         elif not self._in_head:
             self._wait(self._idle_time)
 
-    def ended(self, cycle: Cycle) -> None:
-        """The task of a cycle is over."""
-        self.state.tasks.discard(cycle.task)
-
     # ---- flow and time
 
     def _pause_reading(self) -> None:
