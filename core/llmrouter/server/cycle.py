@@ -94,7 +94,8 @@ class Cycle:
     def at_hand(self, most: int) -> bytes | None:
         if not self.whole or self.disconnected or self._waiting > most:
             return None
-        return self._taken()
+        body, self._body, self._news = b"".join(self._body), [], False
+        return body
 
     async def receive(self) -> Any:
         while not (self._news or self.disconnected or self.complete):
@@ -105,12 +106,9 @@ class Cycle:
             await self._waiter
         if self.disconnected or self.complete:
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": self._taken(), "more_body": not self.whole}
-
-    def _taken(self) -> bytes:
         body = b"".join(self._body)
         self._body, self._waiting, self._news = [], 0, False
-        return body
+        return {"type": "http.request", "body": body, "more_body": not self.whole}
 
     def _ask_for_body(self) -> None:
         """A client may wait for a word before it sends any of it."""
