@@ -83,7 +83,7 @@ class App:
             await _other_protocol(scope, receive, send)
 
     def serve(self, scope: ASGIScope, channel: Channel) -> Coroutine[Any, Any, None]:
-        """The same, for a request that comes another way."""
+        """Answer a request over HTTP, by whatever channel it came."""
         if self._router.world is not self._world:
             self._enter(self._router.world)
         route = self._routes.get(scope["path"]) or self._placed(scope)

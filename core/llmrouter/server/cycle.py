@@ -49,7 +49,7 @@ class Cycle:
         self._body: list[bytes] = []  # what was not received yet
         self._waiting = 0  # bytes of it
         self._news = False  # the same, or the news of its end
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None  # of whoever receives; most bodies are at hand
         self._head = b""  # of the answer, until its first bytes are there
 
     async def run(self, app: App) -> None:
