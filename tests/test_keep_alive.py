@@ -11,7 +11,7 @@ from attrs import evolve
 from llmrouter.settings import EngineSettings, StreamSettings
 from llmrouter.testing import VirtualLoop, run
 from tests.counting import SlowSocket
-from tests.house import Answer, House, Socket, Upstream, error
+from tests.house import Answer, House, Socket, Upstream, chunk, error, streamed
 
 EVERY = 1.0
 
@@ -61,5 +61,17 @@ def test_a_client_that_does_not_read_gets_one_comment_and_leaves_no_task() -> No
         await asyncio.gather(task, return_exceptions=True)
         await asyncio.sleep(0)
         assert len(asyncio.all_tasks()) == 1
+
+    run(main())
+
+
+def test_a_stream_that_flows_has_no_comments_and_each_silence_has_its_own() -> None:
+    async def main() -> None:
+        flows = Answer([step for _ in range(9) for step in (chunk("x"), 0.7 * EVERY)] + streamed("!"))
+        socket = await house(flows).ask(Socket(), stream=True)
+        assert (socket.body.count(b"keep-alive"), socket.text) == (0, 9 * "x" + "!")
+        halts = Answer([chunk("x"), 2.5 * EVERY, chunk("x"), 1.5 * EVERY, *streamed("!")])
+        socket = await house(halts).ask(Socket(), stream=True)
+        assert (socket.body.count(b"keep-alive"), socket.text) == (3, "xx!")
 
     run(main())

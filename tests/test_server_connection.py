@@ -13,6 +13,7 @@ import pytest
 from llmrouter.protocols import Client
 from llmrouter.server import connection, protocol
 from llmrouter.server.answers import Answer, Refused
+from llmrouter.server.channel import OverASGI
 from llmrouter.server.connection import Connection, Gone, Running
 from llmrouter.testing import run
 from llmrouter.types import Request
@@ -290,6 +291,22 @@ def test_a_value_that_no_header_may_have_does_not_cost_the_answer() -> None:
     assert (status, value[:9]) == (200, "a?b??c: d")
 
 
+def test_a_connection_is_read_on_after_requests_that_came_together() -> None:
+    asked = head("POST", CHAT, HELLO, connection="keep-alive") + HELLO
+
+    async def main() -> list[int]:
+        async with site() as one:
+            reader, writer = await one.open()
+            found = []
+            for together in (2, 1):
+                writer.write(asked * together)
+                found += [(await asyncio.wait_for(read_answer(reader), 5)).status for _ in range(together)]
+            writer.close()
+            return found
+
+    assert asyncio.run(main()) == [200, 200, 200]
+
+
 def test_a_head_without_end_is_cut_off() -> None:
     async def main() -> tuple[bytes, bytes]:
         async with site() as one:
@@ -361,9 +378,7 @@ LEFT = {"type": "http.disconnect"}
 
 
 def over(wire: Wire) -> Connection:
-    task = asyncio.current_task()
-    assert task is not None
-    return Connection(wire.receive, wire.send, task, "req_1")
+    return Connection(OverASGI(wire.receive, wire.send), "req_1")
 
 
 def read(*messages: dict[str, Any], limit: int = 4) -> bytes:
@@ -381,6 +396,24 @@ def test_a_body_is_read_to_its_end_and_no_further_than_the_limit() -> None:
         read(*[body(b"abcd", True)] * 5, body(b"never asked for"))
     with pytest.raises(Gone):
         read(body(b"ab", True), LEFT)
+
+
+@pytest.mark.parametrize(("stream", "length"), [(False, [b"4"]), (True, [])])
+def test_an_answer_has_its_own_length_and_an_id(stream: bool, length: list[bytes]) -> None:
+    async def main() -> Any:
+        wire = Wire()
+        one = over(wire)
+        one.request = Request(msgspec.structs.replace(FACTS, wire=Wired("openai.chat", stream)), {})
+        await one.start(200, {"content-length": "9"})
+        for data in (b"bo", b"dy"):
+            await one.write(data)
+        await one.finish()
+        assert b"".join(message["body"] for message in wire.sent[1:]) == b"body"
+        return wire.sent[0]["headers"]
+
+    pairs = run(main())
+    assert [value for name, value in pairs if name == b"content-length"] == length
+    assert (b"x-request-id", b"req_1") in pairs
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -30,28 +30,34 @@ class Outlet:
 
     async def settle(self) -> None:
         """Wait for a comment that is being said: it decides how everything else is told."""
-        if self._keep_alive and (comment := self._keep_alive.writes()):
+        if self._keep_alive and (comment := self._keep_alive.saying):
             await comment
 
     def write(self, data: bytes, headers: Callable[[], Mapping[str, str]]) -> Awaitable[None]:
         """Output, or an error after it. What goes on is handed to the client as it is: there is a lot of it."""
-        comment = self._keep_alive.writes() if self._keep_alive else None
-        if self.committed and comment is None:
+        if alive := self._keep_alive:
+            alive.wrote_at = alive.now()
+            if alive.saying:
+                return self._write_after(alive.saying, data, headers)
+        if self.committed:
             return self._client.write(data)
-        return self._begin(data, headers, comment)
+        return self._commit(data, headers)
 
-    async def _begin(
-        self, data: bytes, headers: Callable[[], Mapping[str, str]], comment: Awaitable[None] | None
+    async def _write_after(
+        self, comment: Awaitable[None], data: bytes, headers: Callable[[], Mapping[str, str]]
     ) -> None:
-        if comment is not None:
-            await comment
+        await comment
+        await self._commit(data, headers)
+
+    async def _commit(self, data: bytes, headers: Callable[[], Mapping[str, str]]) -> None:
         if not self.opened:
             await self._open(200, headers())
         self.committed = True
         await self._client.write(data)
 
     async def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        await self._open(status, headers)
+        if not self.opened:
+            await self._open(status, headers)
         await self._client.write(body)
 
     def end(self) -> None:
@@ -59,7 +65,6 @@ class Outlet:
             self._keep_alive.end()
             self._keep_alive = None  # it leads back here
 
-    async def _open(self, status: int, headers: Mapping[str, str]) -> None:
-        if not self.opened:
-            self.opened, self.status = True, status
-            await self._client.start(status, headers)
+    def _open(self, status: int, headers: Mapping[str, str]) -> Awaitable[None]:
+        self.opened, self.status = True, status
+        return self._client.start(status, headers)

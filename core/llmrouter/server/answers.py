@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,8 +11,10 @@ from attrs import Factory, frozen
 
 from llmrouter.dialects.errors import envelope
 from llmrouter.errors import InvalidRequest
-from llmrouter.protocols import ASGISend, Dialect
+from llmrouter.protocols import Dialect
 from llmrouter.types import Kind, Trouble
+
+from .channel import Channel
 
 
 @frozen
@@ -60,12 +62,6 @@ def refusal(what: Trouble, dialect: Dialect | None = None, headers: Mapping[str,
     return Answer(what.status, body, extra)
 
 
-async def send_answer(send: ASGISend, answer: Answer, request_id: str) -> None:
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(answer.body)),
-        (b"x-request-id", request_id.encode()),
-    ]
-    headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in answer.headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+def send_answer(channel: Channel, answer: Answer, request_id: str) -> Awaitable[None]:
+    headers = {"content-type": "application/json", "x-request-id": request_id, **answer.headers}
+    return channel.answer(answer.status, headers, answer.body)

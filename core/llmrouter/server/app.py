@@ -8,16 +8,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Coroutine
+from typing import Any
 
 from msgspec.structs import replace
 
 from llmrouter.errors import InvalidRequest
 from llmrouter.protocols import ASGIReceive, ASGIScope, ASGISend, Places, Refers
-from llmrouter.types import Trouble
+from llmrouter.types import Request, Trouble
 
 from .answers import Answer, Refused, invalid, refusal, said, send_answer, trouble
 from .auth import Keys
 from .callers import Callers, decoded
+from .channel import Channel, OverASGI
 from .connection import Connection, Gone, Running
 from .door import Known, Route, body_of, expanded, fields_of, request_of
 from .needs import Router, World
@@ -74,26 +77,33 @@ class App:
         self._places = [(one, one.place) for one in world.dialects.values() if isinstance(one, Places)]
 
     async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "http":
+            await self.serve(scope, OverASGI(receive, send))
+        else:
             await _other_protocol(scope, receive, send)
-            return
+
+    def serve(self, scope: ASGIScope, channel: Channel) -> Coroutine[Any, Any, None]:
+        """Answer a request over HTTP, by whatever channel it came."""
         if self._router.world is not self._world:
             self._enter(self._router.world)
         route = self._routes.get(scope["path"]) or self._placed(scope)
         if route is not None and scope["method"] == "POST":
-            await self._call(route, scope, receive, send)
-        else:
-            await self._elsewhere(scope, receive, send)
+            return self._call(route, scope, channel)
+        return self._elsewhere(scope, channel)
 
     # ---- a request for a model
 
-    async def _call(self, route: Route, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        connection = Connection(receive, send, task, self._id())
+    async def _call(self, route: Route, scope: ASGIScope, channel: Channel) -> None:
+        connection = Connection(channel, self._id())
         self.running.add(connection)
         try:
-            await self._serve(route, scope, connection)
+            world = self._world
+            request = connection.request = await self._request(route, scope, connection)
+            if request.facts.hints.get("dry-run", "false") in NO:
+                await self._router.engine.serve(request, world, connection)
+                await connection.finish()
+            else:
+                await connection.answer(said(await self._router.engine.preview(request, world)))
         except Refused as refused:
             await self._refuse(route, scope, connection, refused.trouble, refused.close)
         except InvalidRequest as error:
@@ -103,7 +113,7 @@ class App:
         except asyncio.CancelledError:
             if not connection.end:
                 raise
-            task.uncancel()
+            channel.task.uncancel()
             await self._cut(route, scope, connection)
         except Exception:
             log.exception("%s failed", connection.id)
@@ -111,12 +121,14 @@ class App:
         finally:
             self.running.discard(connection)
 
-    async def _serve(self, route: Route, scope: ASGIScope, connection: Connection) -> None:
-        world = self._world
-        (client, headers), length = self._callers.find(scope)
-        if len(self.running) > self._settings.max_concurrency:
+    async def _request(self, route: Route, scope: ASGIScope, connection: Connection) -> Request:
+        """What is meant, and by whom. Raises Refused, InvalidRequest and Gone."""
+        client, headers = self._callers.find(scope)
+        if len(self.running.all) > self._settings.max_concurrency:
             raise Refused(BUSY, close=True)
-        body = await body_of(connection, headers, length, self._settings)
+        body = connection.channel.at_hand(self._settings.max_body)
+        if body is None:
+            body = await body_of(connection, scope, headers, self._settings)
         now = self._router.clock()
         request = self._known.find(scope, body, connection.id, now)
         if request is None:
@@ -125,12 +137,7 @@ class App:
                 fields = await expanded(refers, fields, client, self._router.engine.memory)
             request = request_of(route, fields, headers, client, connection.id, now)
             self._known.keep(route, scope, body, request)
-        connection.request = request
-        if request.facts.hints.get("dry-run", "false") not in NO:
-            await connection.answer(said(await self._router.engine.preview(request, world)))
-            return
-        await self._router.engine.serve(request, world, connection)
-        await connection.finish()
+        return request
 
     async def _cut(self, route: Route, scope: ASGIScope, connection: Connection) -> None:
         """The last words to a client whose request was ended here."""
@@ -155,18 +162,19 @@ class App:
 
     # ---- everything else
 
-    async def _elsewhere(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
+    async def _elsewhere(self, scope: ASGIScope, channel: Channel) -> None:
         headers = decoded(scope["headers"])
         try:
             for prefix, page in self._router.pages:
                 if scope["path"] == prefix or scope["path"].startswith(f"{prefix}/"):
                     self._pages.operator(scope, headers)
-                    await page({**scope, "root_path": scope.get("root_path", "") + prefix}, receive, send)
+                    below = {**scope, "root_path": scope.get("root_path", "") + prefix}
+                    await page(below, channel.receive, channel.send)
                     return
             answer = await self._answer(scope, headers)
         except Refused as refused:
             answer = refusal(refused.trouble, self._pages.dialect(scope, headers))
-        await send_answer(send, answer, self._id())
+        await send_answer(channel, answer, self._id())
 
     async def _answer(self, scope: ASGIScope, headers: dict[str, str]) -> Answer:
         if headers.get("upgrade", "").lower() == "websocket":
@@ -192,7 +200,7 @@ class App:
         return None
 
     def _id(self) -> str:
-        return f"req_{self._random.randbytes(8).hex()}"
+        return f"req_{self._random.getrandbits(64).to_bytes(8).hex()}"
 
 
 async def _other_protocol(scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from llmrouter.protocols import ASGIScope
 
+from .answers import Refused, trouble
 from .auth import Keys
 
 KNOWN = 1024  # sets of headers
@@ -32,21 +33,19 @@ class Callers:
         self._keys = keys
         self._found: dict[Said, Caller] = {}
 
-    def find(self, scope: ASGIScope) -> tuple[Caller, bytes]:
-        """Who asks, and how long the body is said to be. Raises Refused."""
-        length, pairs = b"0", []
-        for name, value in scope["headers"]:
-            if name == LENGTH:
-                length = value
-            else:
-                pairs.append((name, value))
-        said = scope["query_string"], tuple(pairs)
-        return self._found.get(said) or self._meet(said), length
+    def find(self, scope: ASGIScope) -> Caller:
+        """Who asks. Raises Refused, also for a body that could not be read."""
+        said = scope["query_string"], tuple([pair for pair in scope["headers"] if pair[0] != LENGTH])
+        return self._found.get(said) or self._meet(said)
 
     def _meet(self, said: Said) -> Caller:
         query, pairs = said
         headers = decoded(pairs)
         caller = Caller(self._keys.check(headers, query), headers)
+        encoding = headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            message = f"The content-encoding {encoding[:40]} is not understood; send the body as it is."
+            raise Refused(trouble(415, "unsupported_encoding", message), close=True)
         if sum(len(name) + len(value) for name, value in pairs) + len(query) <= KNOWN_HEAD:
             if len(self._found) >= KNOWN:
                 self._found.clear()

@@ -8,13 +8,13 @@ way, and gives up on a body that does not arrive. The task of a request is cance
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Literal
 
-from llmrouter.protocols import ASGIReceive, ASGISend
 from llmrouter.types import Request
 
 from .answers import Answer, Refused, send_answer, trouble
+from .channel import Channel
 
 BEAT = 0.25  # seconds; a client that left is noticed within one
 BODY_TIME = 30.0  # seconds a body may take, and more for each MIN_RATE bytes that came
@@ -24,7 +24,6 @@ DISCARD = 4  # times the limit: what is read and thrown away so that the client 
 TOO_LARGE = trouble(413, "request_too_large", "The body is larger than this router accepts.")
 
 End = Literal["", "gone", "slow", "stopping"]
-Headers = list[tuple[bytes, bytes]]
 
 
 class Gone(Exception):
@@ -32,20 +31,18 @@ class Gone(Exception):
 
 
 class Connection:
-    """A `Client` over ASGI. A stream is flushed chunk by chunk; a plain answer is sent as one, with its length."""
+    """A `Client`. A stream is flushed chunk by chunk; a plain answer is sent as one, with its length."""
 
     __slots__ = (
-        "_chunks", "_head", "_listener", "_receive", "_send", "_task", "beats", "done", "end", "id", "reading",
-        "received", "request", "started",
+        "_body", "_head", "_listener", "beats", "channel", "done", "end", "id", "reading", "received", "request",
+        "started",
     )  # fmt: skip
 
-    def __init__(self, receive: ASGIReceive, send: ASGISend, task: asyncio.Task[None], id: str) -> None:
-        self._receive = receive
-        self._send = send
-        self._task = task
+    def __init__(self, channel: Channel, id: str) -> None:
+        self.channel = channel
         self._listener: asyncio.Task[None] | None = None
-        self._head: tuple[int, Headers] | None = None  # of a plain answer, until it is whole
-        self._chunks: list[bytes] = []
+        self._head: tuple[int, Mapping[str, str]] | None = None  # of a plain answer, until it is whole
+        self._body = b""  # of it, too
         self.id = id
         self.request: Request | None = None
         self.reading = False
@@ -63,7 +60,7 @@ class Connection:
         chunks = []
         more = True
         while more and self.received <= limit * DISCARD:
-            message = await self._receive()
+            message = await self.channel.receive()
             if message["type"] == "http.disconnect":
                 raise Gone
             body: bytes = message.get("body", b"")
@@ -74,48 +71,45 @@ class Connection:
         self.reading = False
         if self.received > limit:
             raise Refused(TOO_LARGE, close=self.received > limit * DISCARD)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return b"".join(chunks)
 
     # ---- the answer
 
-    async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        values = "".join(headers.values())
-        encode = str.encode if values.isascii() and values.isprintable() else _tamed
+    def start(self, status: int, headers: Mapping[str, str]) -> Awaitable[None]:
+        if "x-request-id" not in headers:
+            headers = {**headers, "x-request-id": self.id}
         if "content-length" in headers:  # known when the answer is whole; of a stream, never
             headers = {name: value for name, value in headers.items() if name != "content-length"}
-        pairs = [(name.encode(), encode(value)) for name, value in headers.items()]
-        if "x-request-id" not in headers:
-            pairs.append((b"x-request-id", self.id.encode()))
         if status < 400 and self.request is not None and self.request.facts.wire.stream:
-            await self._send({"type": "http.response.start", "status": status, "headers": pairs})
-            self.started = True  # not before: a head that the server refuses leaves room for an error
-        else:
-            self._head = (status, pairs)
+            return self._begin(status, headers)
+        self._head = status, headers
+        return self.channel.ready
 
-    async def write(self, data: bytes) -> None:
+    async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
+        await self.channel.begin(status, headers)
+        self.started = True  # not before: a head that the server refuses leaves room for an error
+
+    def write(self, data: bytes) -> Awaitable[None]:
         if self.started:
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        else:
-            self._chunks.append(data)
+            return self.channel.write(data)
+        self._body += data
+        return self.channel.ready
 
     async def finish(self) -> None:
         """Send what is left. Raises RuntimeError for an answer that was never started."""
-        body = b""
-        if self._head is not None:
-            status, pairs = self._head
-            body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-            pairs.append((b"content-length", b"%d" % len(body)))
-            await self._send({"type": "http.response.start", "status": status, "headers": pairs})
-            self.started = True
-        if not self.started:
+        if self._head is None and not self.started:
             raise RuntimeError("the engine gave no answer")
         self.done = True
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        if self._head is None:
+            await self.channel.finish()
+        else:
+            await self.channel.answer(*self._head, self._body)
+            self.started = True
 
     async def answer(self, answer: Answer) -> None:
         """A whole answer, in place of whatever was begun and not sent yet."""
         self.done = self.started = True
-        await send_answer(self._send, answer, self.id)
+        await send_answer(self.channel, answer, self.id)
 
     # ---- the end
 
@@ -128,7 +122,7 @@ class Connection:
             self._listener = asyncio.get_running_loop().create_task(self._listen())
 
     async def _listen(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self.channel.receive())["type"] != "http.disconnect":
             pass
         if not self.done:
             self.cancel("gone")
@@ -137,7 +131,7 @@ class Connection:
         """End the request; the first reason counts, and its task is cancelled once."""
         if not self.end and not self.done:
             self.end = why
-            self._task.cancel()
+            self.channel.task.cancel()
 
     def close(self) -> None:
         self.done = True
@@ -145,47 +139,42 @@ class Connection:
             self._listener.cancel()
 
 
-def _tamed(value: str) -> bytes:
-    """A header's value as a server lets it pass: some refuse all of an answer for one control character."""
-    return "".join(one if one.isprintable() else "?" for one in value).encode("latin-1", "replace")
-
-
 class Running:
     """The requests under way in this process, and the beat they share."""
 
     def __init__(self) -> None:
-        self._all: set[Connection] = set()
+        self.all: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._idle: asyncio.Event | None = None
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self.all)
 
     def add(self, connection: Connection) -> None:
-        self._all.add(connection)
+        self.all.add(connection)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
 
     def discard(self, connection: Connection) -> None:
         connection.close()
-        self._all.discard(connection)
-        if self._idle is not None and not self._all:
+        self.all.discard(connection)
+        if self._idle is not None and not self.all:
             self._idle.set()
 
     def _beat(self) -> None:
         self._timer = None
-        for connection in self._all:
+        for connection in self.all:
             connection.beat()
-        if self._all:
+        if self.all:
             self._timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
 
     def stop(self) -> None:
         """Cancel what still runs: called when the time to drain is over."""
-        for connection in self._all:
+        for connection in self.all:
             connection.cancel("stopping")
 
     async def idle(self) -> None:
         """Wait until no request is under way."""
-        while self._all:
+        while self.all:
             self._idle = asyncio.Event()
             await self._idle.wait()

@@ -16,6 +16,7 @@ from llmrouter.settings import ServerSettings
 from llmrouter.types import Fields, Op, Request
 
 from .answers import Refused, trouble
+from .callers import LENGTH
 from .connection import DISCARD, TOO_LARGE, Connection
 from .needs import Memory
 
@@ -38,13 +39,10 @@ class Route(NamedTuple):
 
 
 def body_of(
-    connection: Connection, headers: Mapping[str, str], declared: bytes, settings: ServerSettings
+    connection: Connection, scope: ASGIScope, headers: Mapping[str, str], settings: ServerSettings
 ) -> Awaitable[bytes]:
-    """The body, whole; `declared` is its length. Raises Refused, and Gone when the client left before its end."""
-    encoding = headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
-        message = f"The content-encoding {encoding[:40]} is not understood; send the body as it is."
-        raise Refused(trouble(415, "unsupported_encoding", message), close=True)
+    """The body, whole. Raises Refused, and Gone when the client left before its end."""
+    declared = dict(scope["headers"]).get(LENGTH, b"0")
     if not declared.isdigit():
         raise Refused(BAD_LENGTH, close=True)
     most = settings.max_body if "expect" in headers else settings.max_body * DISCARD

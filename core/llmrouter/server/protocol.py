@@ -11,7 +11,7 @@ import logging
 import math
 from collections import deque
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import httptools
@@ -19,7 +19,11 @@ from uvicorn import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
+from .channel import at_once
 from .cycle import Cycle
+
+if TYPE_CHECKING:
+    from .app import App
 
 MAX_HEAD = 64 * 1024  # bytes; what the h11 protocol allows too
 HEAD_TIME = 30.0  # seconds
@@ -31,27 +35,6 @@ ASGI = {"version": "3.0", "spec_version": "2.3"}
 log = logging.getLogger("llmrouter.server")
 
 
-class Parser(httptools.HttpRequestParser):
-    """Goes on where httptools stops: after the head of a request that would like another protocol (`h2c`)."""
-
-    def __init__(self, protocol: Protocol) -> None:
-        super().__init__(protocol)
-        self._protocol = protocol
-        with suppress(AttributeError):  # of an older httptools
-            self.set_dangerous_leniencies(lenient_data_after_close=True)
-
-    def feed_data(self, data: bytes) -> None:  # type: ignore[override]
-        while True:
-            try:
-                super().feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as pause:
-                head = self._protocol.without_upgrade()
-                if not head:
-                    return
-                data = head + data[pause.args[0] :]
-
-
 class Protocol(asyncio.Protocol):
     """What uvicorn makes for each connection, and asks for its `shutdown`."""
 
@@ -61,14 +44,14 @@ class Protocol(asyncio.Protocol):
         self,
         config: Config,
         server_state: ServerState,
-        app_state: dict[str, Any],
+        app_state: dict[str, Any],  # what its lifespan keeps; the app has none
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self._app = config.loaded_app
+        self._app: App = config.app  # type: ignore[assignment]
         self._idle_time = float(config.timeout_keep_alive)
-        self._state, self._app_state = server_state, app_state
+        self.state = server_state
         self.loop = _loop or asyncio.get_event_loop()
-        self._parser = Parser(self)
+        self._parser = _parser(self)
         self._cycle: Cycle | None = None  # whose request was read last
         self._pipeline: deque[Cycle] = deque()  # those whose turn has not come
         self._again = False  # a head was read that comes once more, without its wish for another protocol
@@ -79,16 +62,16 @@ class Protocol(asyncio.Protocol):
         self._due = math.inf  # when the connection is given up, by the loop's clock
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def default_headers(self) -> list[tuple[bytes, bytes]]:
-        return self._state.default_headers
-
     # ---- the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
-        self._state.connections.add(self)  # type: ignore[arg-type]
-        self._ends = {
+        self.state.connections.add(self)  # type: ignore[arg-type]
+        self.ready = at_once()
+        self._same = {
+            "type": "http",
+            "asgi": ASGI,
+            "root_path": "",
             "server": get_local_addr(transport),
             "client": get_remote_addr(transport),
             "scheme": "https" if is_ssl(transport) else "http",
@@ -96,11 +79,16 @@ class Protocol(asyncio.Protocol):
         self._wait(HEAD_TIME)
 
     def data_received(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            log.info("a client sent what is not HTTP: %s", error)
-            return self._give_up(GARBLED)
+        rest = data
+        while rest:
+            try:
+                self._parser.feed_data(rest)
+                break
+            except httptools.HttpParserUpgrade as pause:  # it stops after a head that wishes for another protocol
+                rest = self._without_upgrade(rest[pause.args[0] :])
+            except httptools.HttpParserError as error:
+                log.info("a client sent what is not HTTP: %s", error)
+                return self._give_up(GARBLED)
         if not self._in_head:
             return None
         self._head += len(data)
@@ -111,7 +99,7 @@ class Protocol(asyncio.Protocol):
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._state.connections.discard(self)
+        self.state.connections.discard(self)
         for cycle in (self._cycle, *self._pipeline):
             if cycle is not None and not cycle.complete:
                 cycle.lose()
@@ -139,27 +127,25 @@ class Protocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._url, self._expects = b"", False
+        self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._expects = True
-        self._headers.append((name, value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        if self._parser.should_upgrade() and self._parser.get_method() != b"CONNECT":
+        parser = self._parser
+        if parser.should_upgrade() and parser.get_method() != b"CONNECT":
             self._again = self._upgrade() != b"websocket"
             if self._again:
                 return
         self._in_head, self._head, self._due = False, 0, math.inf
-        version = self._parser.get_http_version()
-        keep_alive = version != "1.0" and self._parser.should_keep_alive()
-        before, self._cycle = self._cycle, Cycle(self, self._scope(version), keep_alive, self._expects)
+        version = parser.get_http_version()
+        keep_alive = version != "1.0" and parser.should_keep_alive()
+        before, self._cycle = self._cycle, Cycle(self, self._scope(version), keep_alive)
         if before is None or before.complete:
             self._start(self._cycle)
         else:
@@ -174,14 +160,15 @@ class Protocol(asyncio.Protocol):
         if self._cycle and not self._again:
             self._cycle.end()
 
-    def without_upgrade(self) -> bytes:
-        """The head that was read last, to be read as one of plain HTTP; empty when there is nothing to hide."""
+    def _without_upgrade(self, rest: bytes) -> bytes:
+        """The head that was read last, as one of plain HTTP, and what follows it; nothing where it has to stand."""
         if not self._again:
             return b""
         self._again = False
         version = self._parser.get_http_version().encode()
         lines = [b"%s: %s\r\n" % pair for pair in self._headers if pair[0] != b"upgrade"]
-        return b"%s %s HTTP/%s\r\n%s\r\n" % (self._parser.get_method(), self._url, version, b"".join(lines))
+        first = b"%s %s HTTP/%s\r\n" % (self._parser.get_method(), self._url, version)
+        return b"".join([first, *lines, b"\r\n", rest])
 
     def _upgrade(self) -> bytes:
         """The protocol that the client would rather speak, where it says so properly."""
@@ -193,39 +180,31 @@ class Protocol(asyncio.Protocol):
         url = httptools.parse_url(self._url)
         path = url.path.decode("ascii")
         return {
-            "type": "http",
-            "asgi": ASGI,
+            **self._same,
             "http_version": version,
-            "root_path": "",
             "method": self._parser.get_method().decode("ascii"),
             "path": unquote(path) if "%" in path else path,
             "raw_path": url.path,
             "query_string": url.query or b"",
             "headers": self._headers,
-            "state": self._app_state.copy(),
-            **self._ends,
         }
 
     # ---- cycles
 
     def _start(self, cycle: Cycle) -> None:
         cycle.task = self.loop.create_task(cycle.run(self._app))
-        self._state.tasks.add(cycle.task)
+        self.state.tasks.add(cycle.task)
 
     def answered(self) -> None:
         """An answer is whole: on with the next request, or with waiting for one."""
-        self._state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.resume_reading()
+        if self._paused:
+            self.resume_reading()
         if self._pipeline:
             self._start(self._pipeline.popleft())
         elif not self._in_head:
             self._wait(self._idle_time)
-
-    def ended(self, cycle: Cycle) -> None:
-        """The task of a cycle is over."""
-        self._state.tasks.discard(cycle.task)
 
     # ---- flow and time
 
@@ -271,3 +250,10 @@ class Protocol(asyncio.Protocol):
             self.transport.close()
         else:
             self._wait(HEAD_TIME)
+
+
+def _parser(protocol: Protocol) -> httptools.HttpRequestParser:
+    parser = httptools.HttpRequestParser(protocol)
+    with suppress(AttributeError):  # of an older httptools
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
