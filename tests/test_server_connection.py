@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from typing import Any
 
 import msgspec
 import pytest
 
 from llmrouter.protocols import Client
-from llmrouter.server import connection, protocol
+from llmrouter.server import connection, protocol, runner
 from llmrouter.server.answers import Answer, Refused
 from llmrouter.server.channel import OverASGI
 from llmrouter.server.connection import Connection, Gone, Running
@@ -334,8 +333,8 @@ def test_a_head_that_does_not_arrive_is_not_waited_for(start: bytes, monkeypatch
     assert asyncio.run(main()).startswith(b"HTTP/1.1 200") == start.endswith(b"\r\nGET /")
 
 
-def test_without_httptools_all_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "llmrouter.server.protocol", None)
+def test_over_another_server_than_our_own_all_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "Protocol", "h11")
 
     async def main() -> tuple[str, bytes, int]:
         async with site(router_with(endless)) as one:

@@ -7,13 +7,13 @@ import signal
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import uvicorn
 
 from llmrouter.settings import ServerSettings
 
 from .app import App
+from .protocol import Protocol
 
 BACKLOG = 2048
 IDLE_TIME = 75  # seconds a connection is kept for its next request; clients keep theirs for up to a minute
@@ -120,7 +120,7 @@ def _keep_memory() -> None:
 def _config(app: App, settings: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=_protocol(),
+        http=Protocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -131,11 +131,3 @@ def _config(app: App, settings: ServerSettings) -> uvicorn.Config:
         timeout_keep_alive=IDLE_TIME,
         timeout_graceful_shutdown=settings.drain + LAST_WORDS,  # type: ignore[arg-type]
     )
-
-
-def _protocol() -> Any:
-    try:
-        from .protocol import Protocol
-    except ImportError:
-        return "h11"
-    return Protocol
