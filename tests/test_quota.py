@@ -56,6 +56,39 @@ def test_a_refusal_takes_nothing() -> None:
     with_quota(body)
 
 
+def test_what_is_short_of_one_limit_takes_nothing_of_the_others() -> None:
+    async def body(quota: Quota, store: Store) -> None:
+        (await taken(quota, Ask(REQUESTS, 1), Ask(TOKENS, 100))).close({})
+        before = quota.headroom([REQUESTS]), quota.headroom([TOKENS])
+        assert quota.take([Ask(REQUESTS, 1), Ask(TOKENS, 100), Ask(PLACES, 1)]) is None
+        assert (quota.headroom([REQUESTS]), quota.headroom([TOKENS])) == before
+        for _ in range(10):
+            assert quota.take([Ask(REQUESTS, 1)]), "the slice is whole"
+        assert len(store.grants) == 1
+
+    with_quota(body)
+
+
+def test_what_asks_for_nothing_is_let_through_where_there_is_a_debt() -> None:
+    async def body(quota: Quota, store: Store) -> None:
+        (await taken(quota, Ask(TOKENS, 100))).close({"tokens": 10_000})
+        await taken(quota, Ask(REQUESTS, 1), Ask(TOKENS, 0))
+        await refused(quota, Ask(TOKENS, 1))
+
+    with_quota(body)
+
+
+def test_a_debt_is_asked_for_with_what_comes_next() -> None:
+    async def body(quota: Quota, store: Store) -> None:
+        (await taken(quota, Ask(TOKENS, 100))).close({"tokens": 1_000})  # its slice had 625
+        await taken(quota, Ask(TOKENS, 50))
+        assert store.grants[1] == [Ask(TOKENS, 425)]
+        await asyncio.sleep(0.3)
+        assert await store.used(TOKENS) == 1_210, "what was spent, and 160 of the second slice"
+
+    with_quota(body)
+
+
 def test_a_refusal_is_believed_for_a_moment() -> None:
     async def body(quota: Quota, store: Store) -> None:
         first = await refused(quota, Ask(TOKENS, 20_000))
@@ -107,12 +140,13 @@ def test_a_slice_is_as_old_as_the_question() -> None:
 
 def test_what_was_taken_of_an_ended_slice_goes_back_to_no_other() -> None:
     holding = Holding(Bucket("a", "tokens", 100, "hour"))
-    assert not holding.covers(1, START)
+    assert not holding.take(1, START)
     holding.add(10, START + 1)
-    holding.take(5)
+    assert holding.take(5, START)
     holding.add(10, START + 2)
-    assert holding.covers(10, START + 1)
-    holding.close(5, 0, START, START + 1)
+    holding.turn(START + 1)
+    assert (holding.free, holding.pending) == (10, 5)
+    holding.book(-5, START, START + 1)
     assert (holding.free, holding.pending) == (10, 0)
 
 
@@ -209,6 +243,20 @@ def test_what_was_given_back_is_spent_here_before_the_store_knows() -> None:
         await refused(quota, Ask(TOKENS, 1))
         await asyncio.sleep(1)
         assert await store.used(TOKENS) == 10_000
+
+    with_quota(body)
+
+
+def test_what_was_given_back_and_taken_again_uses_up_no_slice() -> None:
+    async def body(quota: Quota, store: Store) -> None:
+        reservation = await taken(quota, Ask(TOKENS, 100))  # 525 are left of its slice
+        await asyncio.sleep(0.3)
+        reservation.close({})
+        await taken(quota, Ask(TOKENS, 100))
+        await taken(quota, Ask(TOKENS, 525))
+        assert len(store.grants) == 1
+        await taken(quota, Ask(TOKENS, 1))
+        assert len(store.grants) == 2
 
     with_quota(body)
 
