@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from llmrouter.catalogue.prices import expected_output
 from llmrouter.protocols import Reservation
 from llmrouter.routing.reasons import CLOSED
 from llmrouter.settings import EngineSettings
@@ -44,14 +44,13 @@ class Admission:
         world: World,
         group: str,
         settings: EngineSettings,
-        asks: Callable[[Turn], list[Ask]],
         budget: RetryBudget,
         deadline: float,  # on the loop's clock
         steps: list[Attempt | Skip],
         decision: Decision,
     ) -> None:
-        self._engine, self._request, self._budget = engine, request, budget
-        self._group, self._settings, self._asks, self._deadline = group, settings, asks, deadline
+        self._engine, self._request, self._limits, self._budget = engine, request, world.limits, budget
+        self._group, self._settings, self._deadline = group, settings, deadline
         self.steps = steps
         self.refused: Exhausted | None = None  # the client's own limit, where that stood in the way
         self.queued = 0.0  # seconds spent waiting for a hold to end
@@ -68,6 +67,18 @@ class Admission:
         """A turn failed in a way that passes: it may be called once more, where nothing else is left."""
         self._failed.append((turn, self._engine.clock() + wait))
 
+    def at_once(self, avoid: str = "") -> Taken | None:
+        """The next turn. None: there is none, or nobody knows before `next` has asked or waited."""
+        while turn := self.turns.take(avoid):
+            taken = self._admitted(turn)
+            if taken is None:
+                self.turns.again([turn])
+                return None
+            if isinstance(taken, tuple):
+                return taken
+            self._skip(turn, taken)
+        return None
+
     async def next(self, avoid: str = "") -> Taken | None:
         """The next turn. None: there is none, or none of others than the provider `avoid`."""
         taken = await self._first(avoid)
@@ -82,15 +93,19 @@ class Admission:
         return [step for step in self.steps if isinstance(step, Attempt)]
 
     async def _first(self, avoid: str = "") -> Taken | None:
-        while turn := self.turns.take(avoid):
-            taken = await self._admitted(turn)
-            if not isinstance(taken, Hold):
+        while True:
+            if taken := self.at_once(avoid):
                 return taken
-            self._skip(turn, taken)
-        return None
+            turn = self.turns.take(avoid)  # it is here only because its quota must be asked for
+            if turn is None:
+                return None
+            answer = await self._asked(turn)
+            if isinstance(answer, tuple):
+                return answer
+            self._skip(turn, answer)
 
-    async def _admitted(self, turn: Turn) -> Taken | Hold:
-        """What a turn needs to be called, or what stands in its way."""
+    def _admitted(self, turn: Turn) -> Taken | Hold | None:
+        """What a turn needs to be called, or what stands in its way. None: its quota must be asked for."""
         health = self._engine.health
         if hold := health.hold(turn.endpoint, turn.account):
             return hold
@@ -99,17 +114,41 @@ class Admission:
         asks = self._asks(turn)
         if asks and not self._waiting and self._engine.queues.waiting(self._group):
             return Hold(self._engine.clock() + PAUSE, "limit", "queue")  # others were here before
-        quota = self._engine.quota
-        taken = quota.take(asks) or await quota.reserve(asks)
-        if isinstance(taken, Exhausted):
-            if taken.bucket.scope.startswith("client:"):
-                self.refused = taken
-            return Hold(taken.retry_at, "limit", taken.bucket.scope)
-        claimed = health.claim(turn.endpoint, turn.account)  # no await from here on until it is in the list
-        if isinstance(claimed, Hold):
-            taken.close({})
-            return claimed
-        return turn, taken, claimed
+        reservation = self._engine.quota.take(asks)
+        return self._claimed(turn, reservation) if reservation else None
+
+    async def _asked(self, turn: Turn) -> Taken | Hold:
+        reservation = await self._engine.quota.reserve(self._asks(turn))
+        if isinstance(reservation, Exhausted):
+            if reservation.bucket.scope.startswith("client:"):
+                self.refused = reservation
+            return Hold(reservation.retry_at, "limit", reservation.bucket.scope)
+        return self._claimed(turn, reservation)
+
+    def _claimed(self, turn: Turn, reservation: Reservation) -> Taken | Hold:
+        """No await from here on until it is in the list."""
+        claimed = self._engine.health.claim(turn.endpoint, turn.account)
+        if isinstance(claimed, Ticket):
+            return turn, reservation, claimed
+        reservation.close({})
+        return claimed
+
+    def _asks(self, turn: Turn) -> list[Ask]:
+        """One call of the account, and the tokens and dollars of the client."""
+        facts = self._request.facts
+        buckets = self._limits.call(turn.endpoint, turn.account, facts.client)
+        if not buckets:
+            return []
+        output = float(expected_output(facts) if facts.op == "chat" else 0)
+        amounts = {
+            "requests": 1.0,
+            "concurrent": 1.0,
+            "tokens": facts.input_tokens + output,
+            "input_tokens": float(facts.input_tokens),
+            "output_tokens": output,
+            "usd": turn.candidate.cost or 0.0,
+        }
+        return [Ask(bucket, amounts[bucket.unit]) for bucket in buckets]
 
     def _wants(self, turn: Turn) -> str:
         """What one more call needs and this request has not: time, or what its client will pay for all."""

@@ -66,7 +66,6 @@ class Attempts:
             world,
             group,
             settings,
-            self.calls.asks,
             self.budget.retries,
             deadline,
             self.steps,
@@ -80,7 +79,7 @@ class Attempts:
 
     async def open(self, role: Role = "turn") -> Attempt | None:
         """The next attempt whose answer may be written; None when no turn is left."""
-        while self._may_go_on() and (taken := await self.admission.next()):
+        while self._may_go_on() and (taken := self.admission.at_once() or await self.admission.next()):
             attempt = self._start(taken, role)
             after = self._hedge_after(attempt)
             if after is None:
@@ -119,8 +118,8 @@ class Attempts:
 
     def lines(self) -> tuple[Step, ...]:
         """What was done so far, as it is recorded."""
-        lines = [step.line if isinstance(step, Attempt) else step for step in self.steps]
-        return tuple([line for line in lines if line is not None])
+        steps = self.steps
+        return tuple([line for step in steps if (line := step.line if isinstance(step, Attempt) else step)])
 
     def left(self) -> float:
         """Seconds until the request's deadline."""
@@ -143,7 +142,7 @@ class Attempts:
     def _start(self, taken: Taken, role: Role) -> Attempt:
         """No await between a reservation and its place in the list: a cancel finds it there."""
         turn, reservation, ticket = taken
-        if ticket.probing:
+        if ticket.probes:
             role = "probe"
         elif self.made and self._calls(turn):
             role = "repeat"
@@ -157,16 +156,19 @@ class Attempts:
 
         A probe is covered whatever the configuration says, so that nobody waits for a sick upstream.
         """
-        turn, tokens = first.turn, self.request.facts.input_tokens
-        soft, stream = self.engine.health.soft, turn.candidate.wire.stream
         if first.role == "probe":
-            return soft(turn.endpoint, tokens, stream) / 2
+            return self._soft(first) / 2
         at = self.settings.hedge.at
         if at == "off" or self._hedged or self.request.facts.op != "chat" or "n" in self.request.facts.needs:
             return None
         if at != "soft_ttft":
             return at
-        return self.settings.timeouts.ttft_soft or soft(turn.endpoint, tokens, stream)
+        return self.settings.timeouts.ttft_soft or self._soft(first)
+
+    def _soft(self, attempt: Attempt) -> float:
+        """Seconds after which the first output of its endpoint is late."""
+        turn, tokens = attempt.turn, self.request.facts.input_tokens
+        return self.engine.health.soft(turn.endpoint, tokens, turn.candidate.wire.stream)
 
     async def _second(self, first: Attempt) -> Attempt | None:
         """What is called beside the first: of another provider, and if the budget has it."""
