@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmrouter.settings import EngineSettings
@@ -13,7 +14,7 @@ from .attempt import Attempt
 from .calls import Calls
 from .racing import race
 from .table import TABLE
-from .turns import Turn
+from .turns import Turn, Turns
 from .world import World
 
 if TYPE_CHECKING:
@@ -60,17 +61,11 @@ class Attempts:
         if settings.hedge.at != "off":
             self.budget.hedges.deposit()
         self.calls = Calls(engine, request, world, settings, deadline)
-        self.admission = Admission(
-            engine,
-            request,
-            world,
-            group,
-            settings,
-            self.budget.retries,
-            deadline,
-            self.steps,
-            decision,
-        )
+        # Nothing here may lead back to this object: only the garbage collector would find it then.
+        accounts = partial(engine.accounts, request=request, world=world)
+        turns = Turns(decision.plan, world.endpoint, accounts, engine.health.hold)
+        retries, steps = self.budget.retries, self.steps
+        self.admission = Admission(engine, request, world.limits, group, settings, retries, deadline, steps, turns)
 
     @property
     def queued(self) -> float:
@@ -133,7 +128,7 @@ class Attempts:
 
     def _may_go_on(self) -> bool:
         if not self.made:
-            return self.left() > 0
+            return self.deadline > self._time()
         most = self.settings.attempts if self.settings.fallback else 1
         return not self._stopped and self.made < most and self.left() >= LEAST_TIME
 

@@ -109,13 +109,10 @@ class Quota:
                 for before in asks[: asks.index(ask)]:
                     holdings[before.bucket].taken -= before.amount
                 return None
-        return self._reserved(asks, now)
-
-    def _reserved(self, asks: Sequence[Ask], now: float) -> Taken:
-        taken = Taken(self, asks, now)
-        self._open.add(taken)
         if self._asleep:
             self._stirred.set()
+        taken = Taken(self, asks, now)
+        self._open.add(taken)
         return taken
 
     def headroom(self, buckets: Sequence[Bucket], now: float | None = None) -> float:
@@ -193,7 +190,9 @@ class Quota:
             return Exhausted(asks[0].bucket, max(self._rests_until, now) + PERIOD)
         for ask in asks:
             self._holdings[ask.bucket].owe(ask.amount, now)
-        return self._reserved(asks, now)
+        taken = Taken(self, asks, now)
+        self._open.add(taken)
+        return taken
 
     def _failed(self, error: Exception) -> None:
         trouble = f"no answer: {type(error).__name__}"  # its text may hold an address with a password

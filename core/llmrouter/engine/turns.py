@@ -25,22 +25,18 @@ class Turn(msgspec.Struct, frozen=True, gc=False):
         return scopes(self.endpoint, self.account)
 
 
-class Turns:
+class Turns(msgspec.Struct, eq=False):
     """The plan, account by account. A failure bars its scope for the rest of the request."""
 
-    def __init__(
-        self,
-        plan: Sequence[Ranked],
-        endpoint: Callable[[str], Endpoint],
-        accounts: Callable[[Endpoint], Sequence[Account]],  # in the order they are to be tried now
-        hold: Callable[[Endpoint, Account], Hold | None],
-    ) -> None:
-        self._endpoint, self._accounts, self._hold = endpoint, accounts, hold
-        self._plan = plan
-        self._opened = 0  # so many of the plan's candidates
-        self._stack: list[Turn] = []  # of these the last one is next
-        self._barred: set[str] = set()
-        self._above: int | None = None  # tokens: only windows larger than this are of use
+    plan: Sequence[Ranked]
+    endpoint: Callable[[str], Endpoint]
+    accounts: Callable[[Endpoint], Sequence[Account]]  # in the order they are to be tried now
+    hold: Callable[[Endpoint, Account], Hold | None]
+    _opened: int = 0  # so many of the plan's candidates
+    _stack: list[Turn] = []  # of these the last one is next
+    _barred: set[str] = set()
+    _above: int | None = None  # tokens: only windows larger than this are of use
+    _all_free: bool = True  # nothing was ever barred
 
     def take(self, avoid: str = "") -> Turn | None:
         """The next turn that nothing in this request forbids, of another provider than `avoid`."""
@@ -49,11 +45,11 @@ class Turns:
         while True:
             while self._stack:
                 turn = self._stack.pop()
-                if not self._is_barred(turn):
+                if self._all_free or not self._is_barred(turn):
                     return turn
-            if self._opened == len(self._plan):
+            if self._opened == len(self.plan):
                 return None
-            self._stack = self._open(self._plan[self._opened].candidate)
+            self._stack = self._open(self.plan[self._opened].candidate)
             self._opened += 1
 
     def _take_other(self, avoid: str) -> Turn | None:
@@ -77,27 +73,29 @@ class Turns:
     def bar(self, turn: Turn, failure: Failure) -> None:
         if scope := charged(turn.endpoint, turn.account, failure.scope):
             self._barred.add(scope)
+            self._all_free = False
 
     def need_larger(self, candidate: Candidate) -> None:
         """From now on only candidates whose window is larger, or unknown."""
         if candidate.window is not None:
             self._above = max(self._above or 0, candidate.window)
+            self._all_free = False
 
     def peer(self, tier: int) -> bool:
         """Whether a turn of this tier is left that could be called now."""
-        left = [one.candidate for one in self._plan[self._opened :] if one.candidate.tier == tier]
+        left = [one.candidate for one in self.plan[self._opened :] if one.candidate.tier == tier]
         later = (turn for candidate in left for turn in self._open(candidate))
         return any(self._is_free(turn) for turn in [*self._stack, *later] if turn.candidate.tier == tier)
 
     def _open(self, candidate: Candidate) -> list[Turn]:
         """The turns of a candidate, the first one last."""
-        endpoint = self._endpoint(candidate.endpoint)
-        turns = [Turn(candidate, endpoint, account) for account in self._accounts(endpoint)]
+        endpoint = self.endpoint(candidate.endpoint)
+        turns = [Turn(candidate, endpoint, account) for account in self.accounts(endpoint)]
         turns.reverse()
         return turns
 
     def _is_free(self, turn: Turn) -> bool:
-        return not self._is_barred(turn) and self._hold(turn.endpoint, turn.account) is None
+        return not self._is_barred(turn) and self.hold(turn.endpoint, turn.account) is None
 
     def _is_barred(self, turn: Turn) -> bool:
         if self._barred and not self._barred.isdisjoint(turn.scopes()):
