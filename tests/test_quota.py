@@ -59,9 +59,9 @@ def test_a_refusal_takes_nothing() -> None:
 def test_what_is_short_of_one_limit_takes_nothing_of_the_others() -> None:
     async def body(quota: Quota, store: Store) -> None:
         (await taken(quota, Ask(REQUESTS, 1), Ask(TOKENS, 100))).close({})
-        before = quota.headroom([REQUESTS]), quota.headroom([TOKENS])
+        before = quota.headroom([[REQUESTS]]), quota.headroom([[TOKENS]])
         assert quota.take([Ask(REQUESTS, 1), Ask(TOKENS, 100), Ask(PLACES, 1)]) is None
-        assert (quota.headroom([REQUESTS]), quota.headroom([TOKENS])) == before
+        assert (quota.headroom([[REQUESTS]]), quota.headroom([[TOKENS]])) == before
         for _ in range(10):
             assert quota.take([Ask(REQUESTS, 1)]), "the slice is whole"
         assert len(store.grants) == 1
@@ -340,12 +340,22 @@ def test_places_that_are_held_give_signs_of_life() -> None:
 
 def test_headroom_is_that_of_the_tightest() -> None:
     async def body(quota: Quota, store: Store) -> None:
-        assert quota.headroom([]) == quota.headroom([REQUESTS, TOKENS]) == 1.0
+        assert quota.headroom([[]]) == quota.headroom([[REQUESTS, TOKENS]]) == 1.0
         reservation = await taken(quota, Ask(REQUESTS, 16), Ask(TOKENS, 5_000))
-        assert quota.headroom([REQUESTS]) == 0.9
-        assert quota.headroom([REQUESTS, TOKENS]) == 0.5
+        assert quota.headroom([[REQUESTS]]) == 0.9
+        assert quota.headroom([[REQUESTS, TOKENS]]) == 0.5
         reservation.close({"requests": 1, "tokens": 2_500})
-        assert quota.headroom([REQUESTS, TOKENS]) == 0.75
+        assert quota.headroom([[REQUESTS, TOKENS]]) == 0.75
+
+    with_quota(body)
+
+
+def test_headroom_is_that_of_the_best_account() -> None:
+    async def body(quota: Quota, store: Store) -> None:
+        await taken(quota, Ask(REQUESTS, 16), Ask(TOKENS, 5_000))
+        assert quota.headroom([[TOKENS], [REQUESTS]]) == 0.9
+        assert quota.headroom([[TOKENS], []]) == 1.0
+        assert quota.headroom([]) == 0.0
 
     with_quota(body)
 
@@ -354,11 +364,11 @@ def test_headroom_learns_what_other_workers_spend() -> None:
     async def body(quota: Quota, store: Store) -> None:
         await taken(quota, Ask(TOKENS, 1_000))
         await store.inner.settle({TOKENS: 4_000}, {})
-        assert quota.headroom([TOKENS]) == 0.9
+        assert quota.headroom([[TOKENS]]) == 0.9
         await asyncio.sleep(2.5)
-        assert quota.headroom([TOKENS]) == 0.5
+        assert quota.headroom([[TOKENS]]) == 0.5
         await asyncio.sleep(60)
-        assert quota.headroom([TOKENS]) == 1.0
+        assert quota.headroom([[TOKENS]]) == 1.0
 
     with_quota(body)
 
@@ -366,17 +376,17 @@ def test_headroom_learns_what_other_workers_spend() -> None:
 def test_headroom_is_never_outside_0_and_1() -> None:
     async def body(quota: Quota, store: Store) -> None:
         (await taken(quota, Ask(TOKENS, 100))).close({"tokens": 50_000})
-        assert quota.headroom([TOKENS]) == 0.0
-        assert quota.headroom([Bucket("x", "usd", 0, "day")]) == 0.0
+        assert quota.headroom([[TOKENS]]) == 0.0
+        assert quota.headroom([[Bucket("x", "usd", 0, "day")]]) == 0.0
         await refused(quota, Ask(REQUESTS, 161))
-        assert quota.headroom([REQUESTS]) == 0.0
+        assert quota.headroom([[REQUESTS]]) == 0.0
 
     with_quota(body)
 
 
 def test_only_what_somebody_looks_at_is_asked_for() -> None:
     async def body(quota: Quota, store: Store) -> None:
-        quota.headroom([TOKENS])
+        quota.headroom([[TOKENS]])
         await asyncio.sleep(5)
         assert store.looked == [[TOKENS]]
 
@@ -385,7 +395,7 @@ def test_only_what_somebody_looks_at_is_asked_for() -> None:
 
 def test_what_nobody_looks_at_is_forgotten() -> None:
     async def body(quota: Quota, store: Store) -> None:
-        quota.headroom([TOKENS])
+        quota.headroom([[TOKENS]])
         held = await taken(quota, Ask(PLACES, 1))
         (await taken(quota)).close(None)
         await asyncio.sleep(2 * FORGET)
@@ -406,7 +416,7 @@ def test_a_sighting_drops_slices_at_once_and_reaches_the_store() -> None:
         await taken(quota)
         seen = Sighting(scope=REQUESTS.scope, unit="requests", window="minute", remaining=0, resets_at=START + 20)
         quota.sight([seen])
-        assert quota.headroom([REQUESTS]) == 0.0
+        assert quota.headroom([[REQUESTS]]) == 0.0
         assert await refused(quota) == Exhausted(REQUESTS, START + 20)
         assert store.corrected == [seen]
         await asyncio.sleep(20)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -115,22 +115,24 @@ class Quota:
         self._open.add(taken)
         return taken
 
-    def headroom(self, buckets: Sequence[Bucket], now: float | None = None) -> float:
-        """0…1: what is left of the tightest, from what this worker knows."""
-        if not buckets:
-            return 1.0
-        if self._asleep:
+    def headroom(self, accounts: Iterable[Sequence[Bucket]], now: float | None = None) -> float:
+        """0…1: what the best of some accounts has left of its tightest bucket, from what this worker knows."""
+        now, holdings, best = self._clock() if now is None else now, self._holdings, 0.0
+        for buckets in accounts:
+            least = 1.0
+            for bucket in buckets:
+                holding = holdings[bucket]
+                holding.seen = True
+                if now >= holding.until:
+                    holding.turn(now)
+                share = (holding.known - holding.taken) / holding.whole
+                if share < least:
+                    least = share
+            if least > best:
+                best = least
+        if self._asleep and holdings:
             self._stirred.set()
-        now, holdings, least = self._clock() if now is None else now, self._holdings, 1.0
-        for bucket in buckets:
-            holding = holdings[bucket]
-            holding.seen = True
-            if now >= holding.until:
-                holding.turn(now)
-            share = (holding.known - holding.taken) / holding.whole
-            if share < least:
-                least = share
-        return least if least > 0.0 else 0.0
+        return best
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
         """Take in limits as a provider states them. Of buckets that nobody declared they mean nothing."""

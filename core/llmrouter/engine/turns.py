@@ -90,9 +90,7 @@ class Turns(msgspec.Struct, eq=False):
     def _open(self, candidate: Candidate) -> list[Turn]:
         """The turns of a candidate, the first one last."""
         endpoint = self.endpoint(candidate.endpoint)
-        turns = [Turn(candidate, endpoint, account) for account in self.accounts(endpoint)]
-        turns.reverse()
-        return turns
+        return [Turn(candidate, endpoint, account) for account in reversed(self.accounts(endpoint))]
 
     def _is_free(self, turn: Turn) -> bool:
         return not self._is_barred(turn) and self.hold(turn.endpoint, turn.account) is None

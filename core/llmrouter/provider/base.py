@@ -33,6 +33,7 @@ PATIENCE = 30.0  # seconds that a look-up, such as the list of models, may take
 MOST_READ = 16 * 1024 * 1024  # bytes of such an answer
 NOBODY = ""
 """The account of look-ups that need none."""
+GOOD = Verdict(None)
 REBUILT = (
     "messages", "input", "tools", "stream_options", "options", "contents", "generationConfig",
     "generateContentRequest",
@@ -91,6 +92,7 @@ class HTTPProvider:
         self.clock = context.clock
         self.rules = rules
         self.family = family
+        self._stated = frozenset(name for one in family for name in (one.limit, one.remaining))
         self._transport = guarded(context.transport)
         self._direct = self._transport if isinstance(self._transport, PooledTransport) else None
         self._beginnings: dict[tuple[str, int, str], Beginning] = {}
@@ -131,9 +133,12 @@ class HTTPProvider:
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         """What an answer means, by `rules`, else by its status."""
+        good = status < 300 and not body
+        if good and self._stated.isdisjoint(headers):  # most state no limits
+            return GOOD
         now = self.clock()
-        seen = sightings(headers, self.family, now) if self.family else ()
-        if status < 300 and not body:
+        seen = sightings(headers, self.family, now)
+        if good:
             return Verdict(None, seen)
         said = _redirect(headers) if 300 <= status < 400 else read_error(body, self.secrets())
         hint = self.hint(headers, said.message, now)
