@@ -158,10 +158,10 @@ class Calls(msgspec.Struct, eq=False):
             waits = times.headers
             if facts.op == "chat" and not turn.candidate.wire.stream:
                 slow = min(facts.max_output or MOST_OUTPUT, MOST_OUTPUT) / TOKENS_PER_SECOND
-        left = self.deadline - asyncio.get_running_loop().time()
+        headers, left = waits + slow, self.deadline - asyncio.get_running_loop().time()
         return Patience(
-            headers=waits + slow if waits + slow < left else max(0.001, left),
-            ttft=(waits if waits > times.ttft_hard else times.ttft_hard) + slow,
+            headers=headers if headers < left else max(0.001, left),
+            ttft=headers if waits > times.ttft_hard else times.ttft_hard + slow,
             idle=times.idle,
             deadline=self.deadline,
             max_answer=self.settings.max_answer,

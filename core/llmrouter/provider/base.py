@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -12,6 +12,7 @@ from llmrouter import __version__
 from llmrouter.errors import LLMRouterError, TransportError
 from llmrouter.http import (
     URL,
+    Answered,
     Body,
     ByteStream,
     Door,
@@ -150,7 +151,7 @@ class HTTPProvider:
         """Carry a call; how long it may take is watched by who calls. Raises TransportError."""
         fields = self.bend(call)
         body = msgspec.json.encode(fields)
-        reply = await self._ask("POST", self.url(call), call.account.id, body, self.passed(call))
+        reply = HTTPReply(*await self._ask("POST", self.url(call), call.account.id, body, self.passed(call)))
         if fields is not call.fields:
             reply.dropped = _dropped(call.fields, fields)
         return reply
@@ -163,7 +164,7 @@ class HTTPProvider:
         url = URL(str(self.base_url) + path)
         try:
             async with asyncio.timeout(PATIENCE):
-                reply = await self._ask("POST" if body else "GET", url, account, body)
+                reply = HTTPReply(*await self._ask("POST" if body else "GET", url, account, body))
                 body = await _whole(reply)
         except TimeoutError as error:
             raise TransportError("stall", f"{url.host}{url.path} took longer than {PATIENCE:g} s") from error
@@ -175,25 +176,29 @@ class HTTPProvider:
         except msgspec.MsgspecError as error:
             raise LLMRouterError(f"{self.settings.name}: {url.path} gave no JSON: {error}") from error
 
-    async def _ask(
+    def _ask(
         self,
         method: str,
         url: URL,
         account: str,
         body: bytes = b"",
         passed: Mapping[str, str] | None = None,
-    ) -> HTTPReply:
+    ) -> Awaitable[Answered]:
         theirs = self._theirs(passed, account) if passed else ()
         if self._direct is not None:
             _, head, door = self._beginning(self._direct, method, url, account)
             if body:
                 head += b"content-length: %d\r\n" % len(body)
-            return HTTPReply(*await door.ask(lines(theirs, head) if theirs else head, body))
+            return door.ask(lines(theirs, head) if theirs else head, body)
         length = [(b"content-length", b"%d" % len(body))] if body else []
         headers = [(b"host", url.netloc), *self._prepared[account], *length, *theirs]
         request = Request(method, url, headers=headers, stream=ByteStream(body))
+        return self._carried(request)
+
+    async def _carried(self, request: Request) -> Answered:
+        """The same over any other transport."""
         response = await self._transport.handle_async_request(request)
-        return HTTPReply(response.status_code, response.headers.raw, cast(Body, response.stream))
+        return Answered(response.status_code, response.headers.raw, cast(Body, response.stream))
 
     def _theirs(self, passed: Mapping[str, str], account: str) -> Sequence[Pair]:
         """The headers of the client that go on beside those of the account."""
