@@ -44,7 +44,7 @@ class Nothing:
 NOTHING = Nothing()
 
 
-class Taken(msgspec.Struct, eq=False, gc=False):
+class Taken(msgspec.Struct, eq=False):
     """A reservation: owned by whoever asked, closed exactly once; closing never waits."""
 
     quota: Quota

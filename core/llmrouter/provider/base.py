@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -49,7 +50,7 @@ class HTTPReply:
 
     __slots__ = ("_body", "dropped", "headers", "status")
 
-    def __init__(self, status: int, headers: Iterable[Pair], body: Body) -> None:
+    def __init__(self, status: int, headers: Sequence[Pair], body: Body) -> None:
         self.status = status
         self.headers = _headers(headers)
         self.dropped: tuple[str, ...] = ()
@@ -226,12 +227,14 @@ class HTTPProvider:
         return tuple((name.encode("ascii"), value.encode("latin-1")) for name, value in said.items() if value)
 
 
-def _headers(raw: Iterable[Pair]) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for pair in raw:
-        name, value = pair[0].lower().decode("latin-1"), pair[1].decode("latin-1")
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
+def _headers(raw: Sequence[Pair]) -> Mapping[str, str]:
+    found = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in raw}
+    if len(found) == len(raw):
+        return found
+    values: defaultdict[str, list[str]] = defaultdict(list)  # some are repeated
+    for name, value in raw:
+        values[name.lower().decode("latin-1")].append(value.decode("latin-1"))
+    return {name: ", ".join(said) for name, said in values.items()}
 
 
 def _dropped(before: Fields, after: Fields) -> tuple[str, ...]:
