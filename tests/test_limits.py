@@ -48,6 +48,12 @@ def test_a_client_has_its_own_and_takes_requests_once() -> None:
     assert not own.admission("somebody")
 
 
+def test_a_call_draws_from_the_account_and_from_what_the_client_has_by_the_call() -> None:
+    own = limits(MINUTE)
+    assert own.call(M, ONE, "dev") == (Bucket("group:g/m", "requests", 10, "minute"), own.client("dev")[1])
+    assert own.call(M, ONE, "somebody") == own.turn(M, ONE)
+
+
 def test_a_provider_that_nobody_configured_has_no_limits() -> None:
     stranger = Endpoint(provider="z", model="m", dialects=("openai.chat",), accounts=(ONE,))
     assert limits(MINUTE).turn(stranger, ONE) == ()
@@ -61,5 +67,6 @@ def test_all_lists_every_bucket_once() -> None:
 def test_models_that_clients_name_do_not_grow_without_end() -> None:
     own = limits(MINUTE)
     for number in range(20_100):
-        own.turn(Endpoint(provider="a", model=f"m{number}", dialects=(), accounts=(ONE,)), ONE)
+        own.call(Endpoint(provider="a", model=f"m{number}", dialects=(), accounts=(ONE,)), ONE, "dev")
     assert len(own._by_turn) <= 20_001
+    assert len(own._by_call) <= 20_001

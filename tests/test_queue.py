@@ -342,7 +342,7 @@ def test_its_clock_may_be_another_than_the_loops() -> None:
     run(story())
 
 
-def test_a_group_has_one_queue_as_long_as_somebody_holds_it() -> None:
+def test_a_group_has_one_queue_as_long_as_somebody_waits() -> None:
     async def story() -> None:
         queues = Queues(now)
         queues.released()
@@ -373,7 +373,9 @@ def test_queues_are_forgotten_without_the_garbage_collector() -> None:
                 await one.free(1)
                 await one.end()
                 del one
-            assert len(queues) == 0
+                assert len(queues) == 1
+                queues.released()
+                assert len(queues) == 0
         finally:
             gc.enable()
 

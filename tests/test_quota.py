@@ -56,6 +56,39 @@ def test_a_refusal_takes_nothing() -> None:
     with_quota(body)
 
 
+def test_what_is_short_of_one_limit_takes_nothing_of_the_others() -> None:
+    async def body(quota: Quota, store: Store) -> None:
+        (await taken(quota, Ask(REQUESTS, 1), Ask(TOKENS, 100))).close({})
+        before = quota.headroom([[REQUESTS]]), quota.headroom([[TOKENS]])
+        assert quota.take([Ask(REQUESTS, 1), Ask(TOKENS, 100), Ask(PLACES, 1)]) is None
+        assert (quota.headroom([[REQUESTS]]), quota.headroom([[TOKENS]])) == before
+        for _ in range(10):
+            assert quota.take([Ask(REQUESTS, 1)]), "the slice is whole"
+        assert len(store.grants) == 1
+
+    with_quota(body)
+
+
+def test_what_asks_for_nothing_is_let_through_where_there_is_a_debt() -> None:
+    async def body(quota: Quota, store: Store) -> None:
+        (await taken(quota, Ask(TOKENS, 100))).close({"tokens": 10_000})
+        await taken(quota, Ask(REQUESTS, 1), Ask(TOKENS, 0))
+        await refused(quota, Ask(TOKENS, 1))
+
+    with_quota(body)
+
+
+def test_a_debt_is_asked_for_with_what_comes_next() -> None:
+    async def body(quota: Quota, store: Store) -> None:
+        (await taken(quota, Ask(TOKENS, 100))).close({"tokens": 1_000})  # its slice had 625
+        await taken(quota, Ask(TOKENS, 50))
+        assert store.grants[1] == [Ask(TOKENS, 425)]
+        await asyncio.sleep(0.3)
+        assert await store.used(TOKENS) == 1_210, "what was spent, and 160 of the second slice"
+
+    with_quota(body)
+
+
 def test_a_refusal_is_believed_for_a_moment() -> None:
     async def body(quota: Quota, store: Store) -> None:
         first = await refused(quota, Ask(TOKENS, 20_000))
@@ -107,12 +140,13 @@ def test_a_slice_is_as_old_as_the_question() -> None:
 
 def test_what_was_taken_of_an_ended_slice_goes_back_to_no_other() -> None:
     holding = Holding(Bucket("a", "tokens", 100, "hour"))
-    assert not holding.covers(1, START)
+    assert not holding.take(1, START)
     holding.add(10, START + 1)
-    holding.take(5)
+    assert holding.take(5, START)
     holding.add(10, START + 2)
-    assert holding.covers(10, START + 1)
-    holding.close(5, 0, START, START + 1)
+    holding.turn(START + 1)
+    assert (holding.free, holding.pending) == (10, 5)
+    holding.book(-5, START, START + 1)
     assert (holding.free, holding.pending) == (10, 0)
 
 
@@ -213,6 +247,20 @@ def test_what_was_given_back_is_spent_here_before_the_store_knows() -> None:
     with_quota(body)
 
 
+def test_what_was_given_back_and_taken_again_uses_up_no_slice() -> None:
+    async def body(quota: Quota, store: Store) -> None:
+        reservation = await taken(quota, Ask(TOKENS, 100))  # 525 are left of its slice
+        await asyncio.sleep(0.3)
+        reservation.close({})
+        await taken(quota, Ask(TOKENS, 100))
+        await taken(quota, Ask(TOKENS, 525))
+        assert len(store.grants) == 1
+        await taken(quota, Ask(TOKENS, 1))
+        assert len(store.grants) == 2
+
+    with_quota(body)
+
+
 def test_places_pass_from_one_request_to_the_next() -> None:
     async def body(quota: Quota, store: Store) -> None:
         one, _two = await taken(quota, Ask(PLACES, 1)), await taken(quota, Ask(PLACES, 1))
@@ -292,12 +340,22 @@ def test_places_that_are_held_give_signs_of_life() -> None:
 
 def test_headroom_is_that_of_the_tightest() -> None:
     async def body(quota: Quota, store: Store) -> None:
-        assert quota.headroom([]) == quota.headroom([REQUESTS, TOKENS]) == 1.0
+        assert quota.headroom([[]]) == quota.headroom([[REQUESTS, TOKENS]]) == 1.0
         reservation = await taken(quota, Ask(REQUESTS, 16), Ask(TOKENS, 5_000))
-        assert quota.headroom([REQUESTS]) == 0.9
-        assert quota.headroom([REQUESTS, TOKENS]) == 0.5
+        assert quota.headroom([[REQUESTS]]) == 0.9
+        assert quota.headroom([[REQUESTS, TOKENS]]) == 0.5
         reservation.close({"requests": 1, "tokens": 2_500})
-        assert quota.headroom([REQUESTS, TOKENS]) == 0.75
+        assert quota.headroom([[REQUESTS, TOKENS]]) == 0.75
+
+    with_quota(body)
+
+
+def test_headroom_is_that_of_the_best_account() -> None:
+    async def body(quota: Quota, store: Store) -> None:
+        await taken(quota, Ask(REQUESTS, 16), Ask(TOKENS, 5_000))
+        assert quota.headroom([[TOKENS], [REQUESTS]]) == 0.9
+        assert quota.headroom([[TOKENS], []]) == 1.0
+        assert quota.headroom([]) == 0.0
 
     with_quota(body)
 
@@ -306,11 +364,11 @@ def test_headroom_learns_what_other_workers_spend() -> None:
     async def body(quota: Quota, store: Store) -> None:
         await taken(quota, Ask(TOKENS, 1_000))
         await store.inner.settle({TOKENS: 4_000}, {})
-        assert quota.headroom([TOKENS]) == 0.9
+        assert quota.headroom([[TOKENS]]) == 0.9
         await asyncio.sleep(2.5)
-        assert quota.headroom([TOKENS]) == 0.5
+        assert quota.headroom([[TOKENS]]) == 0.5
         await asyncio.sleep(60)
-        assert quota.headroom([TOKENS]) == 1.0
+        assert quota.headroom([[TOKENS]]) == 1.0
 
     with_quota(body)
 
@@ -318,17 +376,17 @@ def test_headroom_learns_what_other_workers_spend() -> None:
 def test_headroom_is_never_outside_0_and_1() -> None:
     async def body(quota: Quota, store: Store) -> None:
         (await taken(quota, Ask(TOKENS, 100))).close({"tokens": 50_000})
-        assert quota.headroom([TOKENS]) == 0.0
-        assert quota.headroom([Bucket("x", "usd", 0, "day")]) == 0.0
+        assert quota.headroom([[TOKENS]]) == 0.0
+        assert quota.headroom([[Bucket("x", "usd", 0, "day")]]) == 0.0
         await refused(quota, Ask(REQUESTS, 161))
-        assert quota.headroom([REQUESTS]) == 0.0
+        assert quota.headroom([[REQUESTS]]) == 0.0
 
     with_quota(body)
 
 
 def test_only_what_somebody_looks_at_is_asked_for() -> None:
     async def body(quota: Quota, store: Store) -> None:
-        quota.headroom([TOKENS])
+        quota.headroom([[TOKENS]])
         await asyncio.sleep(5)
         assert store.looked == [[TOKENS]]
 
@@ -337,7 +395,7 @@ def test_only_what_somebody_looks_at_is_asked_for() -> None:
 
 def test_what_nobody_looks_at_is_forgotten() -> None:
     async def body(quota: Quota, store: Store) -> None:
-        quota.headroom([TOKENS])
+        quota.headroom([[TOKENS]])
         held = await taken(quota, Ask(PLACES, 1))
         (await taken(quota)).close(None)
         await asyncio.sleep(2 * FORGET)
@@ -358,7 +416,7 @@ def test_a_sighting_drops_slices_at_once_and_reaches_the_store() -> None:
         await taken(quota)
         seen = Sighting(scope=REQUESTS.scope, unit="requests", window="minute", remaining=0, resets_at=START + 20)
         quota.sight([seen])
-        assert quota.headroom([REQUESTS]) == 0.0
+        assert quota.headroom([[REQUESTS]]) == 0.0
         assert await refused(quota) == Exhausted(REQUESTS, START + 20)
         assert store.corrected == [seen]
         await asyncio.sleep(20)

@@ -258,7 +258,7 @@ def _endpoint(router: Router, id: str) -> Mapping[str, Any]:
         "until": hold.until if hold else None,
         "in_flight": seen.load,
         "first_output": seen.ttft or None,
-        "headroom": router.engine.headroom(endpoint, router.world),
+        "headroom": router.engine.quota.headroom(router.world.limits.turns(endpoint)),
         "served": line.served,
         "failed": line.failed,
         "last_failure": line.last_failure or None,

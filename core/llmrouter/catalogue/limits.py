@@ -24,6 +24,7 @@ class Limits:
     _by_turn: dict[tuple[str, str], tuple[Bucket, ...]] = field(factory=dict)
     _by_endpoint: dict[str, tuple[tuple[Bucket, ...], ...]] = field(factory=dict)
     _by_client: dict[str, tuple[Bucket, ...]] = field(factory=dict)
+    _by_call: dict[tuple[str, str, str], tuple[Bucket, ...]] = field(factory=dict)
     _admissions: dict[str, tuple[Ask, ...]] = field(factory=dict)
 
     def turn(self, endpoint: Endpoint, account: Account) -> tuple[Bucket, ...]:
@@ -46,6 +47,17 @@ class Limits:
             found = self._by_endpoint[endpoint.id] = turns
         return found
 
+    def call(self, endpoint: Endpoint, account: Account, client: str) -> tuple[Bucket, ...]:
+        """What one call for this client draws from: its own limits, and the client's that count by the call."""
+        key = (endpoint.id, account.id, client)
+        found = self._by_call.get(key)
+        if found is None:
+            if len(self._by_call) > MOST_TURNS:
+                self._by_call.clear()
+            own = [bucket for bucket in self.client(client) if bucket.unit not in PER_REQUEST]
+            found = self._by_call[key] = (*self.turn(endpoint, account), *own)
+        return found
+
     def client(self, name: str) -> tuple[Bucket, ...]:
         """What a request of this client draws from."""
         if name not in self._by_client:
@@ -56,10 +68,11 @@ class Limits:
 
     def admission(self, name: str) -> tuple[Ask, ...]:
         """What each request of this client takes as a whole, however many calls it makes."""
-        if name not in self._admissions:
-            asks = (Ask(bucket, 1.0) for bucket in self.client(name) if bucket.unit in PER_REQUEST)
-            self._admissions[name] = tuple(asks)
-        return self._admissions[name]
+        found = self._admissions.get(name)
+        if found is None:
+            own = [bucket for bucket in self.client(name) if bucket.unit in PER_REQUEST]
+            found = self._admissions[name] = tuple([Ask(bucket, 1.0) for bucket in own])
+        return found
 
     def all(self, endpoints: Iterable[Endpoint]) -> Sequence[Bucket]:
         """Every bucket of a configuration, for status pages."""

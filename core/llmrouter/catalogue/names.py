@@ -6,10 +6,11 @@ In order: a group or an alias; `auto` and its kin; `provider/model`; a bare mode
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NoReturn
 
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from llmrouter.errors import InvalidRequest
 from llmrouter.settings import EngineSettings, GroupSettings, Member, RoutingSettings
@@ -44,6 +45,12 @@ class Expansion:
     group: str = ""  # its own policy applies
     order: Order = ""  # the client's word on how to choose; it wins over the policy
     engine: EngineSettings | None = None
+    narrowest: float = field(  # the smallest window of all that are known; tokens
+        init=False,
+        eq=False,
+        repr=False,
+        default=Factory(lambda it: min(_windows(it.tiers), default=math.inf), True),
+    )
 
 
 @define(eq=False)
@@ -176,6 +183,13 @@ class Names:
         raise InvalidRequest(
             f"The model {asked!r} does not exist here.{hint}", param="model", code="model_not_found", status=404
         )
+
+
+def _windows(tiers: Iterable[Iterable[Place]]) -> Iterator[int]:
+    for tier in tiers:
+        for place in tier:
+            if place.endpoint.card.window is not None:
+                yield place.endpoint.card.window
 
 
 def _tier(endpoints: Iterable[Endpoint]) -> tuple[tuple[Place, ...], ...]:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
+from llmrouter.catalogue.limits import Limits
+from llmrouter.catalogue.prices import expected_output
 from llmrouter.protocols import Reservation
 from llmrouter.routing.reasons import CLOSED
 from llmrouter.settings import EngineSettings
-from llmrouter.types import Ask, Decision, Exhausted, Hold, Request, Skip
+from llmrouter.types import Ask, Exhausted, Hold, Request, Skip
 
 from .attempt import Attempt
 from .budget import RetryBudget
 from .queue import PAUSE
 from .ticket import Ticket
 from .turns import Turn, Turns
-from .world import World
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -31,42 +32,44 @@ OLD = 60.0
 Taken = tuple[Turn, Reservation, Ticket]
 
 
-class Admission:
+class Admission(msgspec.Struct, eq=False):
     """Takes turns of one request, each with its reservation and its place in flight.
 
     A turn that came and was not called is a skip among the `steps`, which are the request's own.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        request: Request,
-        world: World,
-        group: str,
-        settings: EngineSettings,
-        asks: Callable[[Turn], list[Ask]],
-        budget: RetryBudget,
-        deadline: float,  # on the loop's clock
-        steps: list[Attempt | Skip],
-        decision: Decision,
-    ) -> None:
-        self._engine, self._request, self._budget = engine, request, budget
-        self._group, self._settings, self._asks, self._deadline = group, settings, asks, deadline
-        self.steps = steps
-        self.refused: Exhausted | None = None  # the client's own limit, where that stood in the way
-        self.queued = 0.0  # seconds spent waiting for a hold to end
-        self.queue: Literal["", "full", "timeout"] = ""  # why waiting for one came to nothing
-        self._waiting = False
-        self._held: list[tuple[Turn, Hold]] = []
-        self._skipped: list[Turn] = []
-        self._failed: list[tuple[Turn, float]] = []  # that may be called once more, and when at the earliest
-        # Nothing here may lead back to this object: only the garbage collector would find it then.
-        accounts = partial(engine.accounts, request=request, world=world)
-        self.turns = Turns(decision.plan, world.endpoint, accounts, engine.health.hold)
+    engine: Engine
+    request: Request
+    limits: Limits
+    group: str
+    settings: EngineSettings
+    budget: RetryBudget
+    deadline: float  # on the loop's clock
+    steps: list[Attempt | Skip]
+    turns: Turns
+    refused: Exhausted | None = None  # the client's own limit, where that stood in the way
+    queued: float = 0.0  # seconds spent waiting for a hold to end
+    queue: Literal["", "full", "timeout"] = ""  # why waiting for one came to nothing
+    _waiting: bool = False
+    _held: list[tuple[Turn, Hold]] = []
+    _skipped: list[Turn] = []
+    _failed: list[tuple[Turn, float]] = []  # that may be called once more, and when at the earliest
 
     def again(self, turn: Turn, wait: float) -> None:
         """A turn failed in a way that passes: it may be called once more, where nothing else is left."""
-        self._failed.append((turn, self._engine.clock() + wait))
+        self._failed.append((turn, self.engine.clock() + wait))
+
+    def at_once(self, avoid: str = "") -> Taken | None:
+        """The next turn. None: there is none, or nobody knows before `next` has asked or waited."""
+        while turn := self.turns.take(avoid):
+            taken = self._admitted(turn)
+            if taken is None:
+                self.turns.again([turn])
+                return None
+            if isinstance(taken, tuple):
+                return taken
+            self._skip(turn, taken)
+        return None
 
     async def next(self, avoid: str = "") -> Taken | None:
         """The next turn. None: there is none, or none of others than the provider `avoid`."""
@@ -74,7 +77,7 @@ class Admission:
         if taken or avoid:
             return taken
         first = not self._calls()
-        if first and any(hold.until <= self._engine.clock() for _, hold in self._held):
+        if first and any(hold.until <= self.engine.clock() for _, hold in self._held):
             return await self._last_resort()  # refused for this moment only, and nothing else is left
         return await self._wait() or (await self._last_resort() if first else None)
 
@@ -82,41 +85,69 @@ class Admission:
         return [step for step in self.steps if isinstance(step, Attempt)]
 
     async def _first(self, avoid: str = "") -> Taken | None:
-        while turn := self.turns.take(avoid):
-            taken = await self._admitted(turn)
-            if not isinstance(taken, Hold):
+        while True:
+            if taken := self.at_once(avoid):
                 return taken
-            self._skip(turn, taken)
-        return None
+            turn = self.turns.take(avoid)  # it is here only because its quota must be asked for
+            if turn is None:
+                return None
+            answer = await self._asked(turn)
+            if isinstance(answer, tuple):
+                return answer
+            self._skip(turn, answer)
 
-    async def _admitted(self, turn: Turn) -> Taken | Hold:
-        """What a turn needs to be called, or what stands in its way."""
-        health = self._engine.health
+    def _admitted(self, turn: Turn) -> Taken | Hold | None:
+        """What a turn needs to be called, or what stands in its way. None: its quota must be asked for."""
+        health = self.engine.health
         if hold := health.hold(turn.endpoint, turn.account):
             return hold
         if self.steps and (want := self._wants(turn)):
-            return Hold(self._engine.clock(), want, "request")
+            return Hold(self.engine.clock(), want, "request")
         asks = self._asks(turn)
-        if asks and not self._waiting and self._engine.queues.waiting(self._group):
-            return Hold(self._engine.clock() + PAUSE, "limit", "queue")  # others were here before
-        quota = self._engine.quota
-        taken = quota.take(asks) or await quota.reserve(asks)
-        if isinstance(taken, Exhausted):
-            if taken.bucket.scope.startswith("client:"):
-                self.refused = taken
-            return Hold(taken.retry_at, "limit", taken.bucket.scope)
-        claimed = health.claim(turn.endpoint, turn.account)  # no await from here on until it is in the list
-        if isinstance(claimed, Hold):
-            taken.close({})
-            return claimed
-        return turn, taken, claimed
+        if asks and not self._waiting and self.engine.queues.waiting(self.group):
+            return Hold(self.engine.clock() + PAUSE, "limit", "queue")  # others were here before
+        reservation = self.engine.quota.take(asks)
+        return self._claimed(turn, reservation) if reservation else None
+
+    async def _asked(self, turn: Turn) -> Taken | Hold:
+        reservation = await self.engine.quota.reserve(self._asks(turn))
+        if isinstance(reservation, Exhausted):
+            if reservation.bucket.scope.startswith("client:"):
+                self.refused = reservation
+            return Hold(reservation.retry_at, "limit", reservation.bucket.scope)
+        return self._claimed(turn, reservation)
+
+    def _claimed(self, turn: Turn, reservation: Reservation) -> Taken | Hold:
+        """No await from here on until it is in the list."""
+        claimed = self.engine.health.claim(turn.endpoint, turn.account)
+        if isinstance(claimed, Ticket):
+            return turn, reservation, claimed
+        reservation.close({})
+        return claimed
+
+    def _asks(self, turn: Turn) -> list[Ask]:
+        """One call of the account, and the tokens and dollars of the client."""
+        facts = self.request.facts
+        buckets = self.limits.call(turn.endpoint, turn.account, facts.client)
+        if not buckets:
+            return []
+        output = float(expected_output(facts) if facts.op == "chat" else 0)
+        amounts = {
+            "requests": 1.0,
+            "concurrent": 1.0,
+            "tokens": facts.input_tokens + output,
+            "input_tokens": float(facts.input_tokens),
+            "output_tokens": output,
+            "usd": turn.candidate.cost or 0.0,
+        }
+        return [Ask(bucket, amounts[bucket.unit]) for bucket in buckets]
 
     def _wants(self, turn: Turn) -> str:
         """What one more call needs and this request has not: time, or what its client will pay for all."""
-        calls, ceiling = self._calls(), self._request.facts.hints.get("budget")
+        calls, ceiling = self._calls(), self.request.facts.hints.get("budget")
         if not calls:
             return ""
-        if self._left() < self._engine.health.usual(turn.endpoint, turn.candidate.wire.stream):
+        if self._left() < self.engine.health.usual(turn.endpoint, turn.candidate.wire.stream):
             return "time"
         costs = [one.candidate.cost or 0.0 for one in (turn, *(call.turn for call in calls))]
         return "budget" if ceiling is not None and sum(costs) > float(ceiling) else ""
@@ -139,7 +170,7 @@ class Admission:
             if any(hold.reason == "limit" for _, hold in self._held):
                 return await self._stand_in_line(soonest)
             # For what is no limit nobody gets ahead by standing in line, and nobody should stand behind.
-            if soonest - self._engine.clock() > self._patience():
+            if soonest - self.engine.clock() > self._patience():
                 return None
             await self._pause(soonest)
             self._bring_back()
@@ -149,12 +180,12 @@ class Admission:
 
     async def _pause(self, until: float) -> None:
         """Sleep, and a little longer the younger the request: where many wait for the same, the oldest go first."""
-        engine, before = self._engine, self._engine.clock()
+        engine, before = self.engine, self.engine.clock()
         engine.pausing += 1
         try:
             await asyncio.sleep(max(until - before, PAUSE))
             if engine.pausing > 1:
-                age = engine.clock() - self._request.facts.at
+                age = engine.clock() - self.request.facts.at
                 await asyncio.sleep(COURTESY * math.exp(-max(0.0, age) / OLD))
         finally:
             engine.pausing -= 1
@@ -165,13 +196,13 @@ class Admission:
         patience = self._patience()
         if patience <= 0:
             return None
-        facts = self._request.facts
-        queue = self._engine.queues.of(self._group, self._settings.queue)
+        facts = self.request.facts
+        queue = self.engine.queues.of(self.group, self.settings.queue)
         place = queue.join(facts.client, facts.hints.get("priority", "normal"))
         if place is None:
             self.queue = "full"
             return None
-        until = self._engine.clock() + patience
+        until = self.engine.clock() + patience
         self._waiting = True
         try:
             with place:
@@ -183,15 +214,15 @@ class Admission:
         finally:
             self._waiting = False
             self.queued += place.waited
-        self.queue = "timeout" if self._engine.clock() >= until else ""
+        self.queue = "timeout" if self.engine.clock() >= until else ""
         return None
 
     def _patience(self) -> float:
         """Seconds that may still be spent on waiting."""
-        return min(self._settings.queue.max_wait - self.queued, self._left())
+        return min(self.settings.queue.max_wait - self.queued, self._left())
 
     def _left(self) -> float:
-        return self._deadline - asyncio.get_running_loop().time()
+        return self.deadline - asyncio.get_running_loop().time()
 
     def _soonest(self) -> float | None:
         """When the first of what is held, or has failed, may be called."""
@@ -199,17 +230,17 @@ class Admission:
         return min((self._due(*one) for one in [*held, *self._failed]), default=None)
 
     def _due(self, turn: Turn, earliest: float) -> float:
-        hold = self._engine.health.hold(turn.endpoint, turn.account)
+        hold = self.engine.health.hold(turn.endpoint, turn.account)
         return max(hold.until, earliest) if hold else earliest
 
     def _bring_back(self) -> None:
         held, self._held = self._held, []
         self.turns.again([turn for turn, _ in held])
-        now = self._engine.clock()
+        now = self.engine.clock()
         due = [one for one in self._failed if self._due(*one) <= now]
         self._failed = [one for one in self._failed if one not in due]
         for turn, _ in due:
-            if self._budget.withdraw(1.0):
+            if self.budget.withdraw(1.0):
                 self.turns.put_back(turn)
 
     async def _last_resort(self) -> Taken | None:
@@ -219,7 +250,7 @@ class Admission:
         turn, hold = min(self._held, key=lambda held: held[1].until)
         if hold.reason in CLOSED:
             return None
-        reserved = await self._engine.quota.reserve(self._asks(turn))
+        reserved = await self.engine.quota.reserve(self._asks(turn))
         if isinstance(reserved, Exhausted):
             return None
-        return turn, reserved, self._engine.health.begin(turn.endpoint, turn.account)
+        return turn, reserved, self.engine.health.begin(turn.endpoint, turn.account)

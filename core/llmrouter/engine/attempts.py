@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmrouter.settings import EngineSettings
@@ -13,7 +14,7 @@ from .attempt import Attempt
 from .calls import Calls
 from .racing import race
 from .table import TABLE
-from .turns import Turn
+from .turns import Turn, Turns
 from .world import World
 
 if TYPE_CHECKING:
@@ -60,18 +61,11 @@ class Attempts:
         if settings.hedge.at != "off":
             self.budget.hedges.deposit()
         self.calls = Calls(engine, request, world, settings, deadline)
-        self.admission = Admission(
-            engine,
-            request,
-            world,
-            group,
-            settings,
-            self.calls.asks,
-            self.budget.retries,
-            deadline,
-            self.steps,
-            decision,
-        )
+        # Nothing here may lead back to this object: only the garbage collector would find it then.
+        accounts = partial(engine.accounts, request=request, world=world)
+        turns = Turns(decision.plan, world.endpoint, accounts, engine.health.hold)
+        retries, steps = self.budget.retries, self.steps
+        self.admission = Admission(engine, request, world.limits, group, settings, retries, deadline, steps, turns)
 
     @property
     def queued(self) -> float:
@@ -80,7 +74,7 @@ class Attempts:
 
     async def open(self, role: Role = "turn") -> Attempt | None:
         """The next attempt whose answer may be written; None when no turn is left."""
-        while self._may_go_on() and (taken := await self.admission.next()):
+        while self._may_go_on() and (taken := self.admission.at_once() or await self.admission.next()):
             attempt = self._start(taken, role)
             after = self._hedge_after(attempt)
             if after is None:
@@ -119,8 +113,8 @@ class Attempts:
 
     def lines(self) -> tuple[Step, ...]:
         """What was done so far, as it is recorded."""
-        lines = [step.line if isinstance(step, Attempt) else step for step in self.steps]
-        return tuple([line for line in lines if line is not None])
+        steps = self.steps
+        return tuple([line for step in steps if (line := step.line if isinstance(step, Attempt) else step)])
 
     def left(self) -> float:
         """Seconds until the request's deadline."""
@@ -134,7 +128,7 @@ class Attempts:
 
     def _may_go_on(self) -> bool:
         if not self.made:
-            return self.left() > 0
+            return self.deadline > self._time()
         most = self.settings.attempts if self.settings.fallback else 1
         return not self._stopped and self.made < most and self.left() >= LEAST_TIME
 
@@ -143,7 +137,7 @@ class Attempts:
     def _start(self, taken: Taken, role: Role) -> Attempt:
         """No await between a reservation and its place in the list: a cancel finds it there."""
         turn, reservation, ticket = taken
-        if ticket.probing:
+        if ticket.probes:
             role = "probe"
         elif self.made and self._calls(turn):
             role = "repeat"
@@ -157,16 +151,19 @@ class Attempts:
 
         A probe is covered whatever the configuration says, so that nobody waits for a sick upstream.
         """
-        turn, tokens = first.turn, self.request.facts.input_tokens
-        soft, stream = self.engine.health.soft, turn.candidate.wire.stream
         if first.role == "probe":
-            return soft(turn.endpoint, tokens, stream) / 2
+            return self._soft(first) / 2
         at = self.settings.hedge.at
         if at == "off" or self._hedged or self.request.facts.op != "chat" or "n" in self.request.facts.needs:
             return None
         if at != "soft_ttft":
             return at
-        return self.settings.timeouts.ttft_soft or soft(turn.endpoint, tokens, stream)
+        return self.settings.timeouts.ttft_soft or self._soft(first)
+
+    def _soft(self, attempt: Attempt) -> float:
+        """Seconds after which the first output of its endpoint is late."""
+        turn, tokens = attempt.turn, self.request.facts.input_tokens
+        return self.engine.health.soft(turn.endpoint, tokens, turn.candidate.wire.stream)
 
     async def _second(self, first: Attempt) -> Attempt | None:
         """What is called beside the first: of another provider, and if the budget has it."""

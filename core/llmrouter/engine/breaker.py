@@ -52,6 +52,7 @@ class Breaker:
     _quick: int = 0
     _credit: float = 0.0
     _buckets: deque[list[float]] = field(factory=deque)  # [start, calls, weighted failures]
+    _bucket_ends: float = 0.0  # the last of them
 
     def state(self, now: float) -> State:
         if self.open_until is not None:
@@ -143,6 +144,7 @@ class Breaker:
             self.open_until, self.closed_at, self._credit = None, now, 0.0
             self._consecutive = self._quick = 0
             self._buckets.clear()
+            self._bucket_ends = 0.0
 
     def _is_too_much(self) -> bool:
         if self._quick >= QUICK_FAILURES:
@@ -165,15 +167,20 @@ class Breaker:
         self._consecutive = 0.0
 
     def _count(self, now: float, failures: float) -> None:
-        buckets, width = self._buckets, self.settings.window / BUCKETS
-        start = now - now % width
-        if not buckets or buckets[-1][0] != start:
-            while buckets and buckets[0][0] <= now - self.settings.window:
-                buckets.popleft()
-            buckets.append([start, 0.0, 0.0])
-        bucket = buckets[-1]
+        if now >= self._bucket_ends:
+            self._begin_bucket(now)
+        bucket = self._buckets[-1]
         bucket[1] += 1
-        bucket[2] += failures
+        if failures:
+            bucket[2] += failures
+
+    def _begin_bucket(self, now: float) -> None:
+        buckets, width = self._buckets, self.settings.window / BUCKETS
+        while buckets and buckets[0][0] <= now - self.settings.window:
+            buckets.popleft()
+        start = now - now % width
+        self._bucket_ends = start + width
+        buckets.append([start, 0.0, 0.0])
 
     def _sums(self) -> tuple[float, float]:
         return sum(bucket[1] for bucket in self._buckets), sum(bucket[2] for bucket in self._buckets)

@@ -8,11 +8,10 @@ from collections.abc import Container, Iterable, Sequence
 from attrs import define, field
 
 from llmrouter.settings import BreakerSettings
-from llmrouter.types import Account, Endpoint, Failure, Hold
+from llmrouter.types import Endpoint, Failure, Hold
 
 from .breaker import PROBE_WAIT, Breaker
 from .probe_lock import ProbeLock
-from .scopes import charged
 from .table import TABLE
 
 
@@ -23,10 +22,15 @@ class Circuits:
     settings: BreakerSettings | None
     random: random.Random
     lock: ProbeLock
-    _breakers: dict[str, Breaker] = field(factory=dict)
+    _endpoints: dict[str, Breaker] = field(factory=dict)  # by id
+    _providers: dict[str, Breaker] = field(factory=dict)  # by name, of those that could not be reached
 
-    def get(self, name: str) -> Breaker | None:
-        return self._breakers.get(name)
+    def get(self, scope: str) -> Breaker | None:
+        """The circuit of a scope, if it has one."""
+        kind, _, name = scope.partition(":")
+        if kind == "endpoint":
+            return self._endpoints.get(name)
+        return self._providers.get(name) if kind == "provider" else None
 
     # ---- taking a turn --------------------------------------------------------------------------
 
@@ -67,7 +71,7 @@ class Circuits:
         return True
 
     def _among(self, names: Iterable[str]) -> list[Breaker]:
-        return [breaker for name in names if (breaker := self._breakers.get(name))]
+        return [breaker for name in names if (breaker := self.get(name))]
 
     # ---- telling --------------------------------------------------------------------------------
 
@@ -75,17 +79,15 @@ class Circuits:
         """An answer, `weight` of it a failure; the circuit that counts it."""
         if self.settings is None:
             return None
-        name = f"endpoint:{endpoint.id}"
-        own = self._breakers.get(name) or self._circuit(name)
+        own = self._endpoints.get(endpoint.id) or self._of_endpoint(endpoint)
         own.success(now, own in probes, weight)
-        if provider := self._breakers.get(f"provider:{endpoint.provider}"):
+        if self._providers and (provider := self._providers.get(endpoint.provider)):
             provider.success(now, provider in probes)
         return own
 
     def failure(
         self,
         endpoint: Endpoint,
-        account: Account,
         probes: Sequence[Breaker],
         failure: Failure,
         began: float,
@@ -94,10 +96,12 @@ class Circuits:
         """The circuit that counts it. To the others it is an answer, if it is one: who says no can be reached."""
         rule, own = TABLE[failure.kind], None
         if self.settings and rule.breaker and failure.scope in ("endpoint", "provider"):
-            own = self._circuit(charged(endpoint, account, failure.scope))
+            own = (
+                self._of_endpoint(endpoint) if failure.scope == "endpoint" else self._of_provider(endpoint.provider)
+            )
             own.failure(now, failure.kind, rule.breaker, own in probes, began)
         if rule.answered:
-            provider = self._breakers.get(f"provider:{endpoint.provider}")
+            provider = self._providers.get(endpoint.provider)
             if provider and provider is not own:
                 provider.reached()
             for one in probes:
@@ -107,11 +111,20 @@ class Circuits:
 
     def forget(self, wanted: Container[str]) -> None:
         """Drop all but these."""
-        self._breakers = {name: one for name, one in self._breakers.items() if name in wanted}
+        self._endpoints = {name: one for name, one in self._endpoints.items() if one.scope in wanted}
+        self._providers = {name: one for name, one in self._providers.items() if one.scope in wanted}
 
-    def _circuit(self, name: str) -> Breaker:
-        found = self._breakers.get(name)
+    def _of_endpoint(self, endpoint: Endpoint) -> Breaker:
+        found = self._endpoints.get(endpoint.id)
         if found is None:
             assert self.settings is not None
-            found = self._breakers[name] = Breaker(name, self.settings, self.random, name.startswith("provider:"))
+            found = Breaker(f"endpoint:{endpoint.id}", self.settings, self.random)
+            self._endpoints[endpoint.id] = found
+        return found
+
+    def _of_provider(self, name: str) -> Breaker:
+        found = self._providers.get(name)
+        if found is None:
+            assert self.settings is not None
+            found = self._providers[name] = Breaker(f"provider:{name}", self.settings, self.random, only_quick=True)
         return found

@@ -128,7 +128,7 @@ class Engine:
         )
 
     def _look(self, world: World, now: float, endpoint: Endpoint) -> Look:
-        return self.health.look(endpoint, self.headroom(endpoint, world, now))
+        return self.health.look(endpoint, self.quota.headroom(world.limits.turns(endpoint), now))
 
     def accounts(self, endpoint: Endpoint, request: Request, world: World) -> Sequence[Account]:
         """The accounts of an endpoint in the order they are to be tried now."""
@@ -137,7 +137,7 @@ class Engine:
         return order(
             endpoint.accounts,
             world.settings.providers[endpoint.provider].select,
-            headroom=lambda account: self.quota.headroom(world.limits.turn(endpoint, account)),
+            headroom=lambda account: self.quota.headroom([world.limits.turn(endpoint, account)]),
             used=lambda account: self.health.turns(endpoint, account),
             session=request.facts.session,
             draw=self.random,
@@ -183,14 +183,3 @@ class Engine:
         settings = world.settings.cache
         if settings is not None:
             await self.remember(key, value, settings.ttl)
-
-    def headroom(self, endpoint: Endpoint, world: World, now: float | None = None) -> float:
-        """0…1: what the best account of an endpoint has left of its tightest limit."""
-        best = 0.0
-        for buckets in world.limits.turns(endpoint):
-            if not buckets:
-                return 1.0
-            left = self.quota.headroom(buckets, now)
-            if left > best:
-                best = left
-        return best

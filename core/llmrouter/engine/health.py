@@ -43,7 +43,7 @@ class Health:
     _coolings: Coolings = field(init=False)
     _circuits: Circuits = field(init=False)
     _troubled: set[str] = field(factory=set)  # scopes with a hold, or a circuit that is not closed
-    _seen: defaultdict[str, Seen] = field(factory=lambda: defaultdict(Seen))
+    _seen: dict[str, Seen] = field(factory=dict)
     _turns: defaultdict[tuple[str, str], int] = field(factory=lambda: defaultdict(int))
 
     def __attrs_post_init__(self) -> None:
@@ -112,9 +112,11 @@ class Health:
         return self._ticket(endpoint, account, now, probes)
 
     def _ticket(self, endpoint: Endpoint, account: Account, now: float, probes: Sequence[Breaker]) -> Ticket:
-        if len(self._seen) > MOST_ENDPOINTS:
-            self._trim()
-        seen = self._seen[endpoint.id]
+        seen = self._seen.get(endpoint.id)
+        if seen is None:
+            if len(self._seen) > MOST_ENDPOINTS:
+                self._trim()
+            seen = self._seen[endpoint.id] = Seen()
         seen.load += 1
         seen.turns += 1
         self._turns[endpoint.provider, account.id] += 1
@@ -139,7 +141,7 @@ class Health:
         if probes:
             self._circuits.give(probes)
         if failure is not None:
-            own = self._circuits.failure(endpoint, account, probes, failure, ticket.began, now)
+            own = self._circuits.failure(endpoint, probes, failure, ticket.began, now)
         else:
             if ttft is not None:
                 seen.sample(ttft, tokens, now, stream)
@@ -197,7 +199,7 @@ class Health:
 
     def _trim(self) -> None:
         """Names of models come from clients, too: what is idle and well may be forgotten."""
-        self._seen = defaultdict(Seen, {id: seen for id, seen in self._seen.items() if seen.load})
+        self._seen = {id: seen for id, seen in self._seen.items() if seen.load}
         self._circuits.forget(self._troubled)
         self._coolings.forget(self._troubled)
 

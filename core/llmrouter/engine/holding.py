@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from attrs import define, field
 
@@ -24,124 +24,159 @@ CLOSE = 1e-9
 
 @define(eq=False)
 class Holding:
-    """Slices are kept as running sums: what was granted, what was taken, and the sum at which each slice ends.
+    """What slices hold, and what was taken since the last report: what is taken can be given back to them.
 
-    `pending` is what the store was not told yet. When it is negative it is allowance too: the store counts it
-    as spent, so it can be spent here.
+    When more was given back than taken it is allowance too: the store counts it as spent, so it can be spent here.
     """
 
     bucket: Bucket
     seen: bool = True  # somebody looked since the store was last asked how much is left
-    pending: float = 0.0
-    out: float = 0.0  # reserved and not closed
-    left: float = field(init=False)  # of the limit, as far as this worker knows
+    lent: float = 0.0  # by slices that have not ended, beside what is reported
+    taken: float = 0.0  # since the last report, less what was given back; more than `lent` is a debt
+    known: float = field(init=False)  # what is left of the limit, had nothing been taken since the last report
+    whole: float = field(init=False)  # the limit; 1 where it is 0, of which nothing is left either way
     until: float = -math.inf  # when the first slice ends, or the window
     begins: float = -math.inf  # of the window, or of the last sighting
     ends: float = -math.inf  # of the window
     refusal: Exhausted | None = None
+    _late: float = 0.0  # taken of what has ended before it was reported: it can go back to nothing
     _refused: float = 0.0  # the amount
     _believed: float = -math.inf  # until when
     _sighted: float = -math.inf  # when a provider's word was taken in
-    _granted: float = 0.0
-    _taken: float = 0.0
-    _drawn: float = 0.0  # taken from slices that have not ended, and not reported: it can go back to them
-    _slices: deque[tuple[float, float]] = field(factory=deque)  # (until, sum granted with it)
+    _slices: deque[tuple[float, float]] = field(factory=deque)  # (until, amount)
 
     def __attrs_post_init__(self) -> None:
-        self.left = self.bucket.limit
+        self.known = self.bucket.limit
+        self.whole = self.known or 1.0
 
     # ---- taking ---------------------------------------------------------------------------------
 
-    def covers(self, amount: float, now: float) -> bool:
+    def take(self, amount: float, now: float) -> bool:
+        """Take an amount, if it is here."""
         if now >= self.until:
             self.turn(now)
-        free = self._granted - self._taken + CLOSE
-        return free >= amount or (self.pending < 0.0 and free - self.pending >= amount)
+        taken = self.taken + amount
+        if taken > self.lent + CLOSE and amount:
+            return False
+        self.taken = taken
+        return True
 
-    def take(self, amount: float) -> None:
-        """Spend, slices first. Without enough of them it is a debt."""
-        free = self._granted - self._taken
-        part = amount if amount < free else free
-        self._taken += part
-        self._drawn += part
-        self.pending += amount
-        self.out += amount
-        self.left -= amount
+    def owe(self, amount: float, now: float) -> None:
+        """Take an amount, be it here or not."""
+        if now >= self.until:
+            self.turn(now)
+        self.taken += amount
 
-    def close(self, amount: float, used: float, since: float, now: float) -> None:
-        """End what was taken at `since`: the rest goes back if its window still runs, an excess is a debt."""
-        self.out -= amount
-        delta = used - amount
-        if not delta:
-            return
+    def book(self, delta: float, since: float, now: float) -> None:
+        """More was spent than was taken at `since`, or less, which goes back if its window still runs.
+
+        An excess is paid from the slices, so that the store never counts on what is gone.
+        """
         if now >= self.until:
             self.turn(now)
         if delta < 0 and since < self.begins:
             return
-        if delta < 0:
-            part = delta if -delta < self._drawn else -self._drawn
-        else:  # an excess is paid from the slices, so that the store never counts on what is gone
-            free = self._granted - self._taken
-            part = delta if delta < free else free
-        self._taken += part
-        self._drawn += part
+        self.taken += delta
+        if self._late:
+            self._pay()
         self.refusal = None
-        self.pending += delta
-        self.left -= delta
 
     # ---- slices ---------------------------------------------------------------------------------
 
     @property
     def free(self) -> float:
         """What slices hold."""
-        return self._granted - self._taken
+        return max(0.0, self.lent - max(0.0, self.taken))
+
+    @property
+    def pending(self) -> float:
+        """What the store was not told yet."""
+        return self.taken + self._late
 
     def short(self, amount: float) -> float:
-        """What is missing for `amount`."""
-        return amount - self.free - max(0.0, -self.pending)
+        """What is missing for `amount`, and to pay a debt with."""
+        return amount + self.taken - self.lent if amount else 0.0
 
     def add(self, amount: float, until: float) -> None:
+        whole = amount
         while self._slices and self._slices[-1][0] > until:
-            self._slices.pop()  # it now ends with this one
-        self._granted += amount
-        self._slices.append((until, self._granted))
+            whole += self._slices.pop()[1]  # it now ends with this one
+        self._slices.append((until, whole))
+        self.lent += amount
         self.until = min(self.until, until)
         self.refusal = None
 
     def drop(self) -> float:
         """Let go of all slices; what they held."""
         free = self.free
-        self._granted = self._taken = self._drawn = 0.0
         self._slices.clear()
+        self._end()
         return free
 
     def report(self) -> float:
         """What the store was not told yet, to be told now."""
-        amount, self.pending, self._drawn = self.pending, 0.0, 0.0
+        self._set_aside()
+        amount, self._late = self._late, 0.0
         return amount
 
     def untold(self, amount: float, since: float, now: float) -> None:
         """The report of `since` failed: it is to be made again, unless its window is over."""
         if now >= self.until:
             self.turn(now)
-        if since >= self.begins:
-            self.pending += amount
+        if since < self.begins:
+            return
+        if amount > 0:
+            self._late += amount
+        else:
+            self.taken += amount
+            self.known += amount
+        self._pay()
 
     def turn(self, now: float) -> None:
         """Let go of slices and of the window whose time is up."""
         slices = self._slices
-        while slices and slices[0][0] <= now:
-            self._taken, self._drawn = max(self._taken, slices.popleft()[1]), 0.0
-        if not slices:
-            self._granted = self._taken = 0.0
+        if slices and slices[0][0] <= now:
+            while slices and slices[0][0] <= now:
+                slices.popleft()
+            self._end()
         if now >= self.ends:
             begins, ends = window(self.bucket.window).bounds(now)
             self.begins, self.ends = max(begins, self.ends), ends
-            self.left = self.bucket.limit
-            self.pending = self._drawn = 0.0  # leases that outlive the window stand for it
+            self._set_aside()
+            self.known, self._late = self.bucket.limit, 0.0  # leases that outlive the window stand for it
         self.until = min(slices[0][0], self.ends) if slices else self.ends
 
+    def _end(self) -> None:
+        """Some slices are no more: the others hold no more than they were."""
+        if self.taken > 0:
+            self._set_aside()
+        self.lent = min(self.lent, sum(amount for _, amount in self._slices))
+
+    def _pay(self) -> None:
+        """What was given back is no allowance before what is late is paid."""
+        late = min(self._late, -self.taken)
+        if late > 0:
+            self._late -= late
+            self.taken += late
+            self.known += late
+
+    def _set_aside(self) -> None:
+        """What was taken can no longer go back."""
+        self.lent = self.free
+        self.known -= self.taken
+        self._late += self.taken
+        self.taken = 0.0
+
     # ---- knowing --------------------------------------------------------------------------------
+
+    @property
+    def left(self) -> float:
+        """What is left of the limit, as far as this worker knows."""
+        return self.known - self.taken
+
+    @left.setter
+    def left(self, amount: float) -> None:
+        self.known = amount + self.taken
 
     def know(self, gone: float) -> None:
         """The store's answer: what is spent, lent or denied. What was lent to us is ours to spend."""
@@ -189,9 +224,9 @@ class Holdings(dict[Bucket, Holding]):
         found = self._by_scope.get((sighting.scope, sighting.unit), ())
         return [holding for holding in found if same_window(sighting.window, holding.bucket.window)]
 
-    def forget(self) -> None:
+    def forget(self, held: Container[Bucket]) -> None:
         """Drop what nobody looked at and nobody holds."""
-        for bucket, held in [*self.items()]:
-            if not held.seen and abs(held.out) < CLOSE and not held.pending:
+        for bucket, one in [*self.items()]:
+            if not one.seen and bucket not in held and abs(one.pending) < CLOSE:
                 del self[bucket]
-                self._by_scope[bucket.scope, bucket.unit].remove(held)
+                self._by_scope[bucket.scope, bucket.unit].remove(one)

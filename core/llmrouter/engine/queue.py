@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from types import TracebackType
-from weakref import WeakValueDictionary
 
 from llmrouter.dialects.hints import PRIORITIES
 from llmrouter.protocols import Clock
@@ -24,11 +23,11 @@ Lines = OrderedDict[str, deque["Place"]]
 
 
 class Queues:
-    """The queue of each group. One that nobody holds any more is forgotten."""
+    """The queue of each group. One in which nobody waits any more is forgotten when something ends."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._queues: WeakValueDictionary[str, Queue] = WeakValueDictionary()
+        self._queues: dict[str, Queue] = {}
 
     def __len__(self) -> int:
         return len(self._queues)
@@ -48,8 +47,9 @@ class Queues:
 
     def released(self) -> None:
         """Something ended: the limits of an account are those of every group that it serves."""
-        if len(self._queues):
-            for queue in [*self._queues.values()]:
+        if self._queues:
+            self._queues = {group: queue for group, queue in self._queues.items() if len(queue)}
+            for queue in self._queues.values():
                 queue.released()
 
 

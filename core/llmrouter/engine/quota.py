@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -44,20 +44,30 @@ class Nothing:
 NOTHING = Nothing()
 
 
-class Taken(msgspec.Struct, eq=False, gc=False):
+class Taken(msgspec.Struct, eq=False):
     """A reservation: owned by whoever asked, closed exactly once; closing never waits."""
 
     quota: Quota
     asks: Sequence[Ask]
     since: float
-    closed: bool = False
 
     def close(self, spent: Mapping[Unit, float] | None) -> None:
         """Book what was spent, by unit, and give the rest back. None: unknown, the estimate stands."""
-        if self.closed:
-            raise AssertionError("a reservation is closed once")
-        self.closed = True
-        self.quota._close(self.asks, spent, self.since)
+        quota, asks = self.quota, self.asks
+        try:
+            quota._open.remove(self)
+        except KeyError:
+            raise AssertionError("a reservation is closed once") from None
+        if spent is None:  # places come back whatever was spent
+            asks, spent = [ask for ask in asks if ask.bucket.unit == "concurrent"], {}
+        now = 0.0  # asked for where there is something to book
+        for ask in asks:
+            delta = spent.get(ask.bucket.unit, 0.0) - ask.amount
+            if delta:
+                now = now or quota._clock()
+                quota._holdings[ask.bucket].book(delta, self.since, now)
+        if quota._asleep:
+            quota._stirred.set()
 
 
 class Quota:
@@ -69,6 +79,7 @@ class Quota:
     def __init__(self, store: QuotaStore, clock: Clock, fail: Literal["open", "closed"]) -> None:
         self._store, self._clock, self._fail = store, clock, fail
         self._holdings = Holdings()
+        self._open: set[Taken] = set()  # what is reserved and not closed
         self._sightings: list[Sighting] = []
         self._store_lock = asyncio.Lock()
         self._telling: asyncio.Task[None] | None = None
@@ -94,30 +105,34 @@ class Quota:
             return NOTHING
         now, holdings = self._clock(), self._holdings
         for ask in asks:
-            if not holdings[ask.bucket].covers(ask.amount, now):
+            if not holdings[ask.bucket].take(ask.amount, now):
+                for before in asks[: asks.index(ask)]:
+                    holdings[before.bucket].taken -= before.amount
                 return None
-        for ask in asks:
-            holdings[ask.bucket].take(ask.amount)
         if self._asleep:
             self._stirred.set()
-        return Taken(self, asks, now)
+        taken = Taken(self, asks, now)
+        self._open.add(taken)
+        return taken
 
-    def headroom(self, buckets: Sequence[Bucket], now: float | None = None) -> float:
-        """0…1: what is left of the tightest, from what this worker knows."""
-        if not buckets:
-            return 1.0
-        if self._asleep:
+    def headroom(self, accounts: Iterable[Sequence[Bucket]], now: float | None = None) -> float:
+        """0…1: what the best of some accounts has left of its tightest bucket, from what this worker knows."""
+        now, holdings, best = self._clock() if now is None else now, self._holdings, 0.0
+        for buckets in accounts:
+            least = 1.0
+            for bucket in buckets:
+                holding = holdings[bucket]
+                holding.seen = True
+                if now >= holding.until:
+                    holding.turn(now)
+                share = (holding.known - holding.taken) / holding.whole
+                if share < least:
+                    least = share
+            if least > best:
+                best = least
+        if self._asleep and holdings:
             self._stirred.set()
-        now, holdings, least = self._clock() if now is None else now, self._holdings, 1.0
-        for bucket in buckets:
-            holding = holdings[bucket]
-            holding.seen = True
-            if now >= holding.until:
-                holding.turn(now)
-            share = holding.left / bucket.limit if bucket.limit else 0.0
-            if share < least:
-                least = share
-        return least if least > 0.0 else 0.0
+        return best
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
         """Take in limits as a provider states them. Of buckets that nobody declared they mean nothing."""
@@ -137,15 +152,6 @@ class Quota:
             if holding.refuses(holding.short(ask.amount), now):
                 return holding.refusal
         return None
-
-    def _close(self, asks: Sequence[Ask], spent: Mapping[Unit, float] | None, since: float) -> None:
-        now, holdings = self._clock(), self._holdings
-        for ask in asks:
-            unit, amount = ask.bucket.unit, ask.amount
-            used = amount if spent is None else spent.get(unit, 0.0)
-            holdings[ask.bucket].close(amount, 0.0 if unit == "concurrent" else used, since, now)
-        if self._asleep:
-            self._stirred.set()
 
     # ---- asking the store -----------------------------------------------------------------------
 
@@ -185,9 +191,10 @@ class Quota:
         if self._fail == "closed":
             return Exhausted(asks[0].bucket, max(self._rests_until, now) + PERIOD)
         for ask in asks:
-            self._holdings[ask.bucket].covers(ask.amount, now)
-            self._holdings[ask.bucket].take(ask.amount)
-        return Taken(self, asks, now)
+            self._holdings[ask.bucket].owe(ask.amount, now)
+        taken = Taken(self, asks, now)
+        self._open.add(taken)
+        return taken
 
     def _failed(self, error: Exception) -> None:
         trouble = f"no answer: {type(error).__name__}"  # its text may hold an address with a password
@@ -224,10 +231,12 @@ class Quota:
         """Nothing is to be told, asked or kept alive."""
         if self._trouble or self._sightings:
             return False
-        return not any(
-            held.seen or abs(held.pending) > CLOSE or (held.out > 0 and bucket.unit == "concurrent")
-            for bucket, held in self._holdings.items()
-        )
+        if any(held.seen or abs(held.pending) > CLOSE for held in self._holdings.values()):
+            return False
+        return not self._holds_places()
+
+    def _holds_places(self) -> bool:
+        return any(ask.bucket.unit == "concurrent" for taken in self._open for ask in taken.asks)
 
     async def aclose(self) -> None:
         """Report what is left and give all slices back; in bounded time."""
@@ -282,9 +291,7 @@ class Quota:
         return spent
 
     def _sign_of_life_due(self, now: float) -> bool:
-        if now - self._reported < LOOK:
-            return False
-        return any(held.out > 0 for bucket, held in self._holdings.items() if bucket.unit == "concurrent")
+        return now - self._reported >= LOOK and self._holds_places()
 
     async def _correct(self) -> None:
         """Hand on what providers said: before anything is asked for, and after what was spent is told."""
@@ -312,4 +319,4 @@ class Quota:
                 self._holdings[bucket].know(gone)
         if now - self._swept >= FORGET:
             self._swept = now
-            self._holdings.forget()
+            self._holdings.forget({ask.bucket for taken in self._open for ask in taken.asks})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from llmrouter.types import Account, Endpoint, Failure
 
 from .breaker import Breaker
@@ -14,23 +16,16 @@ if TYPE_CHECKING:
     from .health import Health
 
 
-class Ticket:
+class Ticket(msgspec.Struct, eq=False, gc=False):
     """A call in flight. `end` gives back its place and its probe slot; the first call counts."""
 
-    __slots__ = ("_health", "_open", "account", "began", "endpoint", "probes", "seen")
-
-    def __init__(
-        self,
-        health: Health,
-        endpoint: Endpoint,
-        account: Account,
-        seen: Seen,
-        began: float,
-        probes: Sequence[Breaker],
-    ) -> None:
-        self._health, self.endpoint, self.account = health, endpoint, account
-        self.seen, self.began, self.probes = seen, began, probes
-        self._open = True
+    health: Health
+    endpoint: Endpoint
+    account: Account
+    seen: Seen
+    began: float
+    probes: Sequence[Breaker]
+    open: bool = True
 
     @property
     def probing(self) -> bool:
@@ -52,6 +47,6 @@ class Ticket:
         `flaw` is what was wrong with an answer that was given all the same. It counts as `weight` of a failure:
         by default as its class does, less where it was repaired.
         """
-        if self._open:
-            self._open = False
-            self._health.ended(self, failure, ttft, tokens, stream, flaw, weight)
+        if self.open:
+            self.open = False
+            self.health.ended(self, failure, ttft, tokens, stream, flaw, weight)

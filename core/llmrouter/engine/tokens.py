@@ -18,24 +18,24 @@ DOUBT = 2.0
 
 def counted(request: Request, expansion: Expansion, dialect: Dialect, counter: TokenCounter) -> Request:
     """The request with its input counted, if that can decide which window it fits into."""
-    if request.facts.op != "chat":
+    facts = request.facts
+    most = facts.input_tokens * DOUBT + (facts.max_output or 0)
+    if most < expansion.narrowest or facts.op != "chat":
         return request
-    close = _in_doubt(request, expansion)
+    close = _in_doubt(facts.input_tokens / DOUBT + (facts.max_output or 0), most, expansion)
     if close is None:
         return request
     try:
-        payload = understood(dialect, request.facts.op, request.fields)
+        payload = understood(dialect, facts.op, request.fields)
     except InvalidRequest:
         return request
     text = "\n".join(_texts(payload))
     tokens = counter.count(text, close.model)
-    return request if tokens is None else replace(request, facts=replace(request.facts, input_tokens=tokens))
+    return request if tokens is None else replace(request, facts=replace(facts, input_tokens=tokens))
 
 
-def _in_doubt(request: Request, expansion: Expansion) -> Endpoint | None:
-    """The first endpoint whose window the request may or may not fit into."""
-    tokens, output = request.facts.input_tokens, request.facts.max_output or 0
-    least, most = tokens / DOUBT + output, tokens * DOUBT + output
+def _in_doubt(least: float, most: float, expansion: Expansion) -> Endpoint | None:
+    """The first endpoint into whose window a request of so many tokens may or may not fit."""
     for tier in expansion.tiers:
         for place in tier:
             window = place.endpoint.card.window

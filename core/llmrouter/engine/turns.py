@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -26,82 +25,81 @@ class Turn(msgspec.Struct, frozen=True, gc=False):
         return scopes(self.endpoint, self.account)
 
 
-class Turns:
+class Turns(msgspec.Struct, eq=False):
     """The plan, account by account. A failure bars its scope for the rest of the request."""
 
-    def __init__(
-        self,
-        plan: Iterable[Ranked],
-        endpoint: Callable[[str], Endpoint],
-        accounts: Callable[[Endpoint], Sequence[Account]],  # in the order they are to be tried now
-        hold: Callable[[Endpoint, Account], Hold | None],
-    ) -> None:
-        self._endpoint, self._accounts, self._hold = endpoint, accounts, hold
-        self._left = deque(plan)
-        self._now: deque[Turn] = deque()
-        self._barred: set[str] = set()
-        self._above: int | None = None  # tokens: only windows larger than this are of use
+    plan: Sequence[Ranked]
+    endpoint: Callable[[str], Endpoint]
+    accounts: Callable[[Endpoint], Sequence[Account]]  # in the order they are to be tried now
+    hold: Callable[[Endpoint, Account], Hold | None]
+    _opened: int = 0  # so many of the plan's candidates
+    _stack: list[Turn] = []  # of these the last one is next
+    _barred: set[str] = set()
+    _above: int | None = None  # tokens: only windows larger than this are of use
+    _all_free: bool = True  # nothing was ever barred
 
     def take(self, avoid: str = "") -> Turn | None:
         """The next turn that nothing in this request forbids, of another provider than `avoid`."""
-        if not avoid:
-            return self._take()
+        if avoid:
+            return self._take_other(avoid)
+        while True:
+            while self._stack:
+                turn = self._stack.pop()
+                if self._all_free or not self._is_barred(turn):
+                    return turn
+            if self._opened == len(self.plan):
+                return None
+            self._stack = self._open(self.plan[self._opened].candidate)
+            self._opened += 1
+
+    def _take_other(self, avoid: str) -> Turn | None:
         aside: list[Turn] = []
         try:
-            while turn := self._take():
-                if turn.endpoint.provider != avoid:
-                    return turn
+            while (turn := self.take()) and turn.endpoint.provider == avoid:
                 aside.append(turn)
-            return None
+            return turn
         finally:
-            self._now.extendleft(reversed(aside))
+            self.again(aside)
 
-    def again(self, turns: Iterable[Turn]) -> None:
+    def again(self, turns: Sequence[Turn]) -> None:
         """Turns that were not called come back, in their order, before what is left."""
-        self._now.extendleft(reversed([*turns]))
-
-    def _take(self) -> Turn | None:
-        while True:
-            while self._now:
-                turn = self._now.popleft()
-                if not self._is_barred(turn):
-                    return turn
-            if not self._left:
-                return None
-            self._now.extend(self._open(self._left.popleft().candidate))
+        self._stack += reversed(turns)
 
     def put_back(self, turn: Turn) -> None:
         """Grant a turn its repeat: it comes next, whatever its failure barred."""
         self._barred.difference_update(turn.scopes())
-        self._now.appendleft(turn)
+        self._stack.append(turn)
 
     def bar(self, turn: Turn, failure: Failure) -> None:
         if scope := charged(turn.endpoint, turn.account, failure.scope):
             self._barred.add(scope)
+            self._all_free = False
 
     def need_larger(self, candidate: Candidate) -> None:
         """From now on only candidates whose window is larger, or unknown."""
         if candidate.window is not None:
             self._above = max(self._above or 0, candidate.window)
+            self._all_free = False
 
     def peer(self, tier: int) -> bool:
         """Whether a turn of this tier is left that could be called now."""
-        later = (
-            turn for ranked in self._left if ranked.candidate.tier == tier for turn in self._open(ranked.candidate)
-        )
-        return any(self._is_free(turn) for turn in [*self._now, *later] if turn.candidate.tier == tier)
+        left = [one.candidate for one in self.plan[self._opened :] if one.candidate.tier == tier]
+        later = (turn for candidate in left for turn in self._open(candidate))
+        return any(self._is_free(turn) for turn in [*self._stack, *later] if turn.candidate.tier == tier)
 
     def _open(self, candidate: Candidate) -> list[Turn]:
-        endpoint = self._endpoint(candidate.endpoint)
-        return [Turn(candidate, endpoint, account) for account in self._accounts(endpoint)]
+        """The turns of a candidate, the first one last."""
+        endpoint = self.endpoint(candidate.endpoint)
+        return [Turn(candidate, endpoint, account) for account in reversed(self.accounts(endpoint))]
 
     def _is_free(self, turn: Turn) -> bool:
-        return not self._is_barred(turn) and self._hold(turn.endpoint, turn.account) is None
+        return not self._is_barred(turn) and self.hold(turn.endpoint, turn.account) is None
 
     def _is_barred(self, turn: Turn) -> bool:
+        if self._barred and not self._barred.isdisjoint(turn.scopes()):
+            return True
         window = turn.candidate.window
-        too_small = self._above is not None and window is not None and window <= self._above
-        return too_small or (bool(self._barred) and not self._barred.isdisjoint(turn.scopes()))
+        return self._above is not None and window is not None and window <= self._above
 
 
 def order(

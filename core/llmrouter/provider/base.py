@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -12,6 +13,7 @@ from llmrouter import __version__
 from llmrouter.errors import LLMRouterError, TransportError
 from llmrouter.http import (
     URL,
+    Answered,
     Body,
     ByteStream,
     Door,
@@ -33,6 +35,7 @@ PATIENCE = 30.0  # seconds that a look-up, such as the list of models, may take
 MOST_READ = 16 * 1024 * 1024  # bytes of such an answer
 NOBODY = ""
 """The account of look-ups that need none."""
+GOOD = Verdict(None)
 REBUILT = (
     "messages", "input", "tools", "stream_options", "options", "contents", "generationConfig",
     "generateContentRequest",
@@ -47,7 +50,7 @@ class HTTPReply:
 
     __slots__ = ("_body", "dropped", "headers", "status")
 
-    def __init__(self, status: int, headers: Iterable[Pair], body: Body) -> None:
+    def __init__(self, status: int, headers: Sequence[Pair], body: Body) -> None:
         self.status = status
         self.headers = _headers(headers)
         self.dropped: tuple[str, ...] = ()
@@ -91,6 +94,7 @@ class HTTPProvider:
         self.clock = context.clock
         self.rules = rules
         self.family = family
+        self._stated = frozenset(name for one in family for name in (one.limit, one.remaining))
         self._transport = guarded(context.transport)
         self._direct = self._transport if isinstance(self._transport, PooledTransport) else None
         self._beginnings: dict[tuple[str, int, str], Beginning] = {}
@@ -131,9 +135,12 @@ class HTTPProvider:
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         """What an answer means, by `rules`, else by its status."""
+        good = status < 300 and not body
+        if good and self._stated.isdisjoint(headers):  # most state no limits
+            return GOOD
         now = self.clock()
-        seen = sightings(headers, self.family, now) if self.family else ()
-        if status < 300 and not body:
+        seen = sightings(headers, self.family, now)
+        if good:
             return Verdict(None, seen)
         said = _redirect(headers) if 300 <= status < 400 else read_error(body, self.secrets())
         hint = self.hint(headers, said.message, now)
@@ -145,7 +152,7 @@ class HTTPProvider:
         """Carry a call; how long it may take is watched by who calls. Raises TransportError."""
         fields = self.bend(call)
         body = msgspec.json.encode(fields)
-        reply = await self._ask("POST", self.url(call), call.account.id, body, self.passed(call))
+        reply = HTTPReply(*await self._ask("POST", self.url(call), call.account.id, body, self.passed(call)))
         if fields is not call.fields:
             reply.dropped = _dropped(call.fields, fields)
         return reply
@@ -158,7 +165,7 @@ class HTTPProvider:
         url = URL(str(self.base_url) + path)
         try:
             async with asyncio.timeout(PATIENCE):
-                reply = await self._ask("POST" if body else "GET", url, account, body)
+                reply = HTTPReply(*await self._ask("POST" if body else "GET", url, account, body))
                 body = await _whole(reply)
         except TimeoutError as error:
             raise TransportError("stall", f"{url.host}{url.path} took longer than {PATIENCE:g} s") from error
@@ -170,25 +177,29 @@ class HTTPProvider:
         except msgspec.MsgspecError as error:
             raise LLMRouterError(f"{self.settings.name}: {url.path} gave no JSON: {error}") from error
 
-    async def _ask(
+    def _ask(
         self,
         method: str,
         url: URL,
         account: str,
         body: bytes = b"",
         passed: Mapping[str, str] | None = None,
-    ) -> HTTPReply:
+    ) -> Awaitable[Answered]:
         theirs = self._theirs(passed, account) if passed else ()
         if self._direct is not None:
             _, head, door = self._beginning(self._direct, method, url, account)
             if body:
                 head += b"content-length: %d\r\n" % len(body)
-            return HTTPReply(*await door.ask(lines(theirs, head) if theirs else head, body))
+            return door.ask(lines(theirs, head) if theirs else head, body)
         length = [(b"content-length", b"%d" % len(body))] if body else []
         headers = [(b"host", url.netloc), *self._prepared[account], *length, *theirs]
         request = Request(method, url, headers=headers, stream=ByteStream(body))
+        return self._carried(request)
+
+    async def _carried(self, request: Request) -> Answered:
+        """The same over any other transport."""
         response = await self._transport.handle_async_request(request)
-        return HTTPReply(response.status_code, response.headers.raw, cast(Body, response.stream))
+        return Answered(response.status_code, response.headers.raw, cast(Body, response.stream))
 
     def _theirs(self, passed: Mapping[str, str], account: str) -> Sequence[Pair]:
         """The headers of the client that go on beside those of the account."""
@@ -216,12 +227,14 @@ class HTTPProvider:
         return tuple((name.encode("ascii"), value.encode("latin-1")) for name, value in said.items() if value)
 
 
-def _headers(raw: Iterable[Pair]) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for pair in raw:
-        name, value = pair[0].lower().decode("latin-1"), pair[1].decode("latin-1")
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
+def _headers(raw: Sequence[Pair]) -> Mapping[str, str]:
+    found = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in raw}
+    if len(found) == len(raw):
+        return found
+    values: defaultdict[str, list[str]] = defaultdict(list)  # some are repeated
+    for name, value in raw:
+        values[name.lower().decode("latin-1")].append(value.decode("latin-1"))
+    return {name: ", ".join(said) for name, said in values.items()}
 
 
 def _dropped(before: Fields, after: Fields) -> tuple[str, ...]:
