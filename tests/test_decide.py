@@ -139,6 +139,18 @@ def test_embeddings_of_different_models_never_stand_in_for_each_other() -> None:
     assert decision.rejected[0].endpoint == "c/n"
 
 
+def test_what_a_request_costs_is_known_of_each_candidate() -> None:
+    paid = endpoint("a/m", Card(price=Price(input=1.0, output=10.0)))
+    decision = decided(facts(input_tokens=2_000, max_output=100), tiers([paid, B]))
+    assert [one.candidate.cost for one in decision.plan] == [pytest.approx(0.002 + 0.001), None]
+
+
+def test_embeddings_have_no_output_to_pay_for() -> None:
+    paid = endpoint("a/m", Card(price=Price(input=1.0, output=10.0)), "openai.embeddings")
+    asked = facts(op="embed", wire=Wire("openai.embeddings", False), input_tokens=2_000)
+    assert decided(asked, tiers([paid])).plan[0].candidate.cost == pytest.approx(0.002)
+
+
 def test_what_is_held_comes_last_and_what_recovers_first_before_it() -> None:
     holds = {"a/m": Hold(200.0, "breaker", "endpoint:a/m"), "b/m": Hold(100.0, "cooling", "group:b")}
     decision = decided(facts(), tiers([A, B], [C]), holds=holds)

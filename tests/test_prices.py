@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from llmrouter.catalogue.prices import cost, expected_cost, expected_output
-from llmrouter.types import Card, Facts, Price, Tier, Usage, Wire
+from llmrouter.types import Facts, Price, Tier, Usage, Wire
 
 CHAT = Wire("openai.chat", False)
 
@@ -13,22 +13,19 @@ def facts(**changes: object) -> Facts:
 
 
 def test_a_cost_is_expected_from_input_and_the_output_that_may_come() -> None:
-    card = Card(price=Price(input=1.0, output=10.0))
-    assert expected_cost(card, facts(max_output=100)) == pytest.approx(0.002 + 0.001)
-    assert expected_cost(card, facts()) == pytest.approx(0.002 + 0.01)
+    price = Price(input=1.0, output=10.0, request=0.5)
+    assert expected_cost(price, 2_000, 100) == pytest.approx(0.002 + 0.001 + 0.5)
+    assert expected_output(facts(max_output=100)) == 100
+    assert expected_output(facts()) == 1_000
 
 
 def test_a_large_max_output_is_not_taken_at_its_word() -> None:
     assert expected_output(facts(max_output=100_000)) == 1_000
 
 
-def test_embeddings_have_no_output_to_pay_for() -> None:
-    assert expected_cost(Card(price=Price(input=1.0, output=10.0)), facts(op="embed")) == pytest.approx(0.002)
-
-
 def test_zero_is_a_price_and_unknown_is_none() -> None:
-    assert expected_cost(Card(price=Price(input=0, output=0)), facts()) == 0.0
-    assert expected_cost(Card(), facts()) is None
+    assert expected_cost(Price(input=0, output=0), 2_000, 100) == 0.0
+    assert expected_cost(None, 2_000, 100) is None
     assert cost(None, Usage(input=5)) is None
 
 
@@ -68,10 +65,11 @@ def test_a_longer_prompt_has_other_prices_for_all_of_the_request(read: int, usd:
 
 
 def test_a_longer_prompt_is_expected_to_cost_more() -> None:
-    card = Card(price=TIERED)
-    assert expected_cost(card, facts(input_tokens=200, max_output=10)) == pytest.approx(440 / 1_000_000)
+    assert expected_cost(TIERED, 200, 10) == pytest.approx(440 / 1_000_000)
 
 
 def test_web_searches_have_a_price_of_their_own() -> None:
     price = Price(input=0, output=0, web_search=0.01)
     assert [cost(price, Usage(searches=count)) for count in (0, 3)] == pytest.approx([0.0, 0.03])
+    both = Price(input=0, output=0, request=0.002, web_search=0.01)
+    assert cost(both, Usage(searches=2)) == pytest.approx(0.024)

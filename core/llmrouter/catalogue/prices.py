@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmrouter.types import Card, Facts, Price, Tier, Usage
+from llmrouter.types import Facts, Price, Tier, Usage
 
 MILLION = 1_000_000
 GUESSED_OUTPUT = 1_000
@@ -19,14 +19,11 @@ def expected_output(facts: Facts) -> int:
     return GUESSED_OUTPUT if most is None or most > GUESSED_OUTPUT else most
 
 
-def expected_cost(card: Card, facts: Facts) -> float | None:
-    """USD that a request is expected to cost; None where no price is known."""
-    price = card.price
+def expected_cost(price: Price | None, prompt: int, output: int) -> float | None:
+    """USD that a request of so many tokens is expected to cost; None where no price is known."""
     if price is None:
         return None
-    prompt = facts.input_tokens
     rates = _rates(price, prompt) if price.tiers else price
-    output = expected_output(facts) if facts.op == "chat" else 0
     return (prompt * rates.input + output * rates.output) / MILLION + price.request
 
 
@@ -37,17 +34,19 @@ def cost(price: Price | None, usage: Usage) -> float | None:
     if price is None:
         return None
     rates = _rates(price, usage.prompt) if price.tiers else price
+    tokens = usage.input * rates.input + (usage.output + usage.reasoning) * rates.output
+    if usage.cache_read or usage.cache_write or usage.cache_write_1h:
+        tokens += _cached(rates, usage)
+    if usage.searches:
+        return tokens / MILLION + (price.request + price.web_search) * usage.searches
+    return tokens / MILLION + price.request
+
+
+def _cached(rates: Price | Tier, usage: Usage) -> float:
     read = rates.input if rates.cache_read is None else rates.cache_read
     write = rates.input if rates.cache_write is None else rates.cache_write
     hour = write if rates.cache_write_1h is None else rates.cache_write_1h
-    tokens = (
-        usage.input * rates.input
-        + usage.cache_read * read
-        + usage.cache_write * write
-        + usage.cache_write_1h * hour
-        + usage.completion * rates.output
-    )
-    return tokens / MILLION + price.request * (usage.searches or 1) + price.web_search * usage.searches
+    return usage.cache_read * read + usage.cache_write * write + usage.cache_write_1h * hour
 
 
 def _rates(price: Price, prompt: int) -> Price | Tier:

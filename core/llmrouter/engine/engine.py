@@ -115,16 +115,17 @@ class Engine:
 
     def decide(self, request: Request, world: World, expansion: Expansion) -> Decision:
         self._draw = (self._draw + GOLDEN) % 1.0
-        sticky = world.settings.routing.sticky.session
+        facts, settings = request.facts, world.settings
+        kept = self.sessions.get(facts) if facts.session and settings.routing.sticky.session else ""
         return decide(
-            request.facts,
+            facts,
             expansion,
             dialects=world.dialects,
             look=partial(self._look, world, self.clock()),
             ranking=world.ranking_of(expansion),
             draw=self._draw,
-            revision=world.revision,
-            kept=self.sessions.get(request.facts) if sticky else "",
+            revision=settings.revision,
+            kept=kept,
         )
 
     def _look(self, world: World, now: float, endpoint: Endpoint) -> Look:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -61,15 +62,21 @@ def answer(exchange: Exchange, attempt: Attempt | None) -> dict[str, str]:
         return found
     _say_who(found, exchange, attempt)
     if attempt.reply:
-        for name, value in attempt.reply.headers.items():
-            if name.startswith(KEPT):
-                found[name] = value
+        theirs = attempt.reply.headers
+        for name in _kept(*theirs):
+            found[name] = theirs[name]
     return found
+
+
+@lru_cache(maxsize=256)
+def _kept(*names: str) -> tuple[str, ...]:
+    """Which headers of an upstream go on to the client. Its answers have the same ones time and again."""
+    return tuple([name for name in names if name.startswith(KEPT)])
 
 
 def _say_who(found: dict[str, str], exchange: Exchange, attempt: Attempt) -> None:
     """Who answered, why, and at what price."""
-    endpoint, line, flaw = attempt.turn.endpoint, attempt.line, attempt.reading.flaw
+    endpoint, line, reading = attempt.turn.endpoint, attempt.line, attempt.reading
     found["x-llmrouter-provider"] = endpoint.provider
     found["x-llmrouter-model"] = _ascii(endpoint.model)
     found["x-llmrouter-account"] = attempt.turn.account.id
@@ -78,9 +85,9 @@ def _say_who(found: dict[str, str], exchange: Exchange, attempt: Attempt) -> Non
         found["x-llmrouter-reason"] = _reason(exchange, exchange.decision)
     if line and line.cost is not None and not exchange.facts.wire.stream:
         found["x-llmrouter-cost"] = f"{line.cost:.9f}".rstrip("0").rstrip(".")
-    if flaw:
-        found["x-llmrouter-flaw"] = _ascii(flaw.message)
-    first = attempt.first_output or exchange.engine.clock()
+    if reading.flaw:
+        found["x-llmrouter-flaw"] = _ascii(reading.flaw.message)
+    first = reading.first_output or exchange.engine.clock()
     found["server-timing"] = f"upstream;dur={(first - attempt.started) * 1e3:.1f}"
 
 

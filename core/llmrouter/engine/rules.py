@@ -19,6 +19,8 @@ Numbered = tuple[int, RuleSettings]
 
 def judging(rules: Sequence[RuleSettings], provider: str, judge: Judge) -> Judge:
     """A provider's `judge`, under the rules that are for it."""
+    if not rules:
+        return judge
     own = [(number, rule) for number, rule in enumerate(rules, 1) if rule.match.provider in (None, provider)]
     return partial(_judged, own, judge) if own else judge
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from attrs import frozen
+from attrs import field, frozen
 
-from llmrouter.catalogue.names import Expansion, Place
-from llmrouter.catalogue.prices import expected_cost
+from llmrouter.catalogue.names import Expansion
+from llmrouter.catalogue.prices import expected_cost, expected_output
 from llmrouter.protocols import Dialect, Policy
 from llmrouter.types import Candidate, Card, Decision, Endpoint, Facts, Hold, Op, Ranked, Rejected, Wire
 
@@ -38,6 +38,11 @@ class Ranking:
 
     name: str
     policy: Policy
+    reason: str | None = field(init=False)  # of decisions that follow it; None: that of what was asked for
+
+    @reason.default
+    def _own_reason(self) -> str | None:
+        return getattr(self.policy, "reason", None)
 
 
 def decide(
@@ -54,27 +59,52 @@ def decide(
     """The plan for one request. `kept` is the endpoint that its session is served by, if any."""
     rejected: list[Rejected] = []
     plan: list[Ranked] = []
-    model, any_held = "", False
-    one_model = facts.op in ONE_MODEL_OPS
+    any_held, op, spoken = False, facts.op, facts.wire.dialect
+    tokens, most = facts.input_tokens, facts.input_tokens + (facts.max_output or 0)
+    output = expected_output(facts) if op == "chat" else 0
+    model = _one_model(facts, expansion, dialects) if op in ONE_MODEL_OPS else ""
+    wants = bool(facts.needs or model or "budget" in facts.hints)  # more than room in the window
     for number, tier in enumerate(expansion.tiers):
         candidates: list[Candidate] = []
         for place in tier:
             endpoint = place.endpoint
-            wire = speak(facts, endpoint, dialects)
+            card, ops = endpoint.card, endpoint.ops
+            native = spoken in endpoint.dialects and (ops is None or op in ops)
+            wire = facts.wire if native else speak(facts, endpoint, dialects)
             if wire is None:
-                rejected.append(Rejected(endpoint.id, "ability", facts.op))
+                rejected.append(Rejected(endpoint.id, "ability", op))
                 continue
-            if one_model and not model:
-                model = _family(endpoint)
-            if refusal := _unfit(facts, endpoint, wire, dialects, model):
+            cost, window = expected_cost(card.price, tokens, output), card.window
+            in_doubt = wants or (window is not None and most > window)
+            if in_doubt and (refusal := _unfit(facts, endpoint, wire, dialects, model, cost)):
                 rejected.append(refusal)
                 continue
             seen = look(endpoint)
             if seen.hold is not None:
                 any_held = True
-            candidates.append(_candidate(facts, place, wire, number, seen))
+            candidates.append(
+                Candidate(
+                    endpoint=endpoint.id,
+                    provider=endpoint.provider,
+                    model=endpoint.model,
+                    wire=wire,
+                    tier=number,
+                    weight=place.weight,
+                    window=window,
+                    cost=cost,
+                    quality=card.quality,
+                    ttft=seen.ttft,
+                    headroom=seen.headroom,
+                    load=seen.load,
+                    turns=seen.turns,
+                    hold=seen.hold,
+                )
+            )
         if candidates:
-            plan += _ranked(ranking.policy, facts, candidates, draw, rejected)
+            ranked = ranking.policy.rank(facts, candidates, draw)
+            if len(ranked) < len(candidates):
+                rejected += _left_out(candidates, ranked)
+            plan += ranked
     first = plan[0].candidate if plan else None
     if any_held:
         plan.sort(key=_held_until)  # stable: what may run now first, then what recovers first
@@ -85,7 +115,7 @@ def decide(
         rejected=tuple(rejected),
         policy=ranking.name,
         draw=draw,
-        reason="session" if moved else _reason(expansion, plan, first, ranking.policy),
+        reason="session" if moved else _reason(expansion, plan, first, ranking.reason),
         revision=revision,
     )
 
@@ -102,19 +132,25 @@ def speak(facts: Facts, endpoint: Endpoint, dialects: Mapping[str, Dialect]) -> 
     return None
 
 
+def _one_model(facts: Facts, expansion: Expansion, dialects: Mapping[str, Dialect]) -> str:
+    """The model that all answers are to come from: that of the first endpoint which can be spoken to."""
+    endpoints = (place.endpoint for tier in expansion.tiers for place in tier)
+    return next((_family(one) for one in endpoints if speak(facts, one, dialects)), "")
+
+
 def _unfit(
-    facts: Facts, endpoint: Endpoint, wire: Wire, dialects: Mapping[str, Dialect], model: str
+    facts: Facts, endpoint: Endpoint, wire: Wire, dialects: Mapping[str, Dialect], model: str, cost: float | None
 ) -> Rejected | None:
     """Why this endpoint can never serve this request, if so."""
     card = endpoint.card
     if facts.needs and (missing := _missing(facts, card, wire, dialects)):
         return Rejected(endpoint.id, "ability", ", ".join(sorted(missing)))
-    if facts.op in ONE_MODEL_OPS:  # of many texts each has the window for itself
+    if model:  # of many texts each has the window for itself
         if _family(endpoint) != model:
             return Rejected(endpoint.id, "policy", f"answers of {model} and of this model do not mix")
     elif card.window is not None and facts.input_tokens + (facts.max_output or 0) > card.window:
         return Rejected(endpoint.id, "context", f"{card.window} tokens")
-    return _too_dear(facts, endpoint) if "budget" in facts.hints else None
+    return _too_dear(facts, endpoint, cost) if "budget" in facts.hints else None
 
 
 def _missing(facts: Facts, card: Card, wire: Wire, dialects: Mapping[str, Dialect]) -> frozenset[str]:
@@ -126,42 +162,15 @@ def _missing(facts: Facts, card: Card, wire: Wire, dialects: Mapping[str, Dialec
     return missing
 
 
-def _too_dear(facts: Facts, endpoint: Endpoint) -> Rejected | None:
-    ceiling = facts.hints["budget"]
-    cost = expected_cost(endpoint.card, facts)
-    if cost is not None and cost <= float(ceiling):
+def _too_dear(facts: Facts, endpoint: Endpoint, cost: float | None) -> Rejected | None:
+    if cost is not None and cost <= float(facts.hints["budget"]):
         return None
     return Rejected(endpoint.id, "price", "no price is known" if cost is None else f"{cost:.6f} USD")
 
 
-def _candidate(facts: Facts, place: Place, wire: Wire, tier: int, seen: Look) -> Candidate:
-    endpoint, card = place.endpoint, place.endpoint.card
-    return Candidate(
-        endpoint=endpoint.id,
-        provider=endpoint.provider,
-        model=endpoint.model,
-        wire=wire,
-        tier=tier,
-        weight=place.weight,
-        window=card.window,
-        cost=expected_cost(card, facts),
-        quality=card.quality,
-        ttft=seen.ttft,
-        headroom=seen.headroom,
-        load=seen.load,
-        turns=seen.turns,
-        hold=seen.hold,
-    )
-
-
-def _ranked(
-    policy: Policy, facts: Facts, candidates: Sequence[Candidate], draw: float, rejected: list[Rejected]
-) -> Sequence[Ranked]:
-    ranked = policy.rank(facts, candidates, draw)
-    if len(ranked) < len(candidates):
-        kept = {one.candidate.endpoint for one in ranked}
-        rejected += [Rejected(one.endpoint, "policy") for one in candidates if one.endpoint not in kept]
-    return ranked
+def _left_out(candidates: Sequence[Candidate], ranked: Sequence[Ranked]) -> Sequence[Rejected]:
+    kept = {one.candidate.endpoint for one in ranked}
+    return [Rejected(one.endpoint, "policy") for one in candidates if one.endpoint not in kept]
 
 
 def rerank(decision: Decision, policy: Policy) -> tuple[Ranked, ...]:
@@ -187,7 +196,7 @@ def _keep(plan: list[Ranked], kept: str) -> bool:
     return False
 
 
-def _reason(expansion: Expansion, plan: Sequence[Ranked], first: Candidate | None, policy: Policy) -> str:
+def _reason(expansion: Expansion, plan: Sequence[Ranked], first: Candidate | None, own: str | None) -> str:
     if first is None or not plan:
         return expansion.reason
     if plan[0].candidate is not first and first.hold:
@@ -196,8 +205,7 @@ def _reason(expansion: Expansion, plan: Sequence[Ranked], first: Candidate | Non
         return "asked"
     if len(plan) == 1:
         return "only"
-    own: str = getattr(policy, "reason", expansion.reason)
-    return expansion.order or (own if expansion.reason == "default" else expansion.reason)
+    return expansion.order or (own if own and expansion.reason == "default" else expansion.reason)
 
 
 def _held_until(ranked: Ranked) -> float:

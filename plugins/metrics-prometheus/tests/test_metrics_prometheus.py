@@ -184,6 +184,21 @@ def test_what_clients_can_vary_makes_a_bounded_number_of_lines() -> None:
     assert len(series(sink)) < 1000
 
 
+def test_what_is_summed_up_is_not_kept_by_its_own_name() -> None:
+    sink = a_sink(max_values=10)
+    for number in range(100):
+        facts = Facts(at=AT, client=f"client-{number}", wire=Wire("openai.chat", False), asked="x")
+        sink.record(a_record(an_attempt(f"any/model-{number}"), facts=facts, status=number + 580))
+    assert len(sink.counts._times) <= 10
+    assert len(sink.counts._lines) <= 10
+
+
+def test_names_that_look_the_same_share_a_line() -> None:
+    sink = sink_of(*[a_record(an_attempt(endpoint)) for endpoint in ("acme/\ud83d", "acme/?") * 2])
+    assert value(sink, "attempts_total", provider="acme", model="?", result="ok") == 4
+    assert value(sink, "first_output_seconds_count", provider="acme", model="?") == 4
+
+
 def test_a_name_without_end_is_not_kept() -> None:
     sink = sink_of(a_record(an_attempt("any/" + "x" * 1_000_000)))
     assert value(sink, "attempts_total", provider="other", model="other", result="ok") == 1
@@ -237,8 +252,10 @@ def test_records_after_a_reading_are_in_the_next_one_only() -> None:
     sink = sink_of(a_record())
     before = sink.counts.snapshot()
     sink.record(a_record())
-    assert sum(before.requests.values()) == 1
-    assert sum(row[-1] for row in before.request_seconds.rows.values()) == pytest.approx(1.1)
+    assert sum(before.requests().values()) == 1
+    assert sum(times.total for times in before.request_seconds().values()) == pytest.approx(1.1)
+    assert [times.number() for times in before.first_output_seconds().values()] == [1]
+    assert [*before.attempts().values()] == [1]
     assert total(sink, "requests_total") == 2
 
 

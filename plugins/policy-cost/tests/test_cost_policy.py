@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -111,8 +112,10 @@ def test_equals_share_by_weight() -> None:
     equals = [candidate("a/three", cost=0.01, weight=3.0), candidate("b/one", cost=0.01)]
     first = Counter(order(equals, draw / 2_000)[0] for draw in range(2_000))
     assert first["three"] == pytest.approx(1_500, abs=80)
+    better = candidate("d/better", cost=0.01, quality=0.9)
     for draw in range(50):
         assert order(equals, draw / 50) == order(equals[::-1], draw / 50)
+        assert order([*equals, better], draw / 50)[1:] == order(equals, draw / 50)
     none = candidate("c/none", cost=0.01, weight=0.0)
     assert all(order([none, *equals], draw / 50)[-1] == "none" for draw in range(50))
 
@@ -139,8 +142,8 @@ def test_a_score_is_the_sum_of_its_parts_and_the_input_order_means_nothing(
     assert plan == judged.rank(FACTS, ALL, 0.4)
 
 
-def test_the_weights_sum_to_one() -> None:
-    assert sum((COST, QUALITY, SPEED, HEADROOM)) == pytest.approx(1.0)
+def test_the_weights_sum_to_the_width_of_a_band() -> None:
+    assert sum((COST, QUALITY, SPEED, HEADROOM)) == pytest.approx(1 / 3)
 
 
 def test_utilities_keep_free_paid_and_unknown_apart() -> None:
@@ -152,6 +155,13 @@ def test_utilities_keep_free_paid_and_unknown_apart() -> None:
     assert found["odd/unknown"] == 0.0
     assert costs([FAIR]) == [pytest.approx(0.9)]
     assert costs([]) == []
+
+
+def test_costs_may_lie_as_close_or_as_far_apart_as_they_like() -> None:
+    near, nearer = candidate("a/near", cost=0.001), candidate("a/nearer", cost=math.nextafter(0.001, 1))
+    assert costs([near, nearer]) == [pytest.approx(0.9)] * 2
+    tiny, huge = candidate("a/tiny", cost=5e-324), candidate("a/huge", cost=1e4)
+    assert costs([tiny, huge]) == [pytest.approx(0.9), pytest.approx(0.1)]
 
 
 def test_speed_that_is_not_known_stands_in_the_middle() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
 from attrs import frozen
@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
-from .counts import Counts, Histogram, Sums
+from .counts import Counts, Histogram, Labels, Sums
 
 ENDPOINT = ("provider", "model")
 
@@ -26,14 +26,14 @@ class CountsCollector(Collector):
         counts = self.counts
         request = ("client", "op", "outcome", "status", "cache")
         result, type_ = (*ENDPOINT, "result"), (*ENDPOINT, "type")
-        yield _counter("llmrouter_requests", "Requests that ended.", request, counts.requests)
+        yield _counter("llmrouter_requests", "Requests that ended.", request, counts.requests())
         yield _counter("llmrouter_attempts", "Calls to upstreams, by their result.", result, counts.attempts())
         yield _counter("llmrouter_tokens", "Tokens of all calls.", type_, counts.tokens())
         yield _counter("llmrouter_cost_usd", "USD that all calls cost.", ENDPOINT, counts.cost())
         reason = ("reason",)
         yield _counter("llmrouter_failovers", "Calls made because one failed.", reason, counts.failovers)
         yield _counter("llmrouter_skips", "Turns that were not called.", reason, counts.skips)
-        ended, first = counts.request_seconds, counts.first_output_seconds
+        ended, first = counts.request_seconds(), counts.first_output_seconds()
         yield _histogram("llmrouter_request_seconds", "Time of a whole request.", ("op", "outcome"), ended)
         yield _histogram("llmrouter_first_output_seconds", "Time to the first output of a call.", ENDPOINT, first)
 
@@ -45,11 +45,12 @@ def _counter(name: str, text: str, labels: tuple[str, ...], sums: Sums) -> Metri
     return family
 
 
-def _histogram(name: str, text: str, labels: tuple[str, ...], histogram: Histogram) -> Metric:
+def _histogram(name: str, text: str, labels: tuple[str, ...], found: Mapping[Labels, Histogram]) -> Metric:
     family = HistogramMetricFamily(name, text, labels=labels)
-    bounds = [*(str(bound) for bound in histogram.bounds), "+Inf"]
-    for values, row in histogram.rows.items():
-        family.add_metric(values, list(zip(bounds, accumulate(row[:-1]), strict=True)), row[-1])
+    for values, histogram in found.items():
+        bounds = [*(str(bound) for bound in histogram.bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+        family.add_metric(values, buckets, histogram.total)
     return family
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Literal
 
 from attrs import frozen
@@ -13,13 +15,16 @@ from llmrouter.types import Candidate, Facts, Ranked
 
 from .utility import costs, speeds
 
-COST, QUALITY, SPEED, HEADROOM = 0.5, 0.25, 0.15, 0.1
-"""What a balanced score is made of: together 1."""
+COST, QUALITY, SPEED, HEADROOM = 0.5 / 3, 0.25 / 3, 0.15 / 3, 0.1 / 3
+"""What a balanced score is made of, beside its band: together a third."""
 
 REASONS = {"cheapest": "cost", "balanced": "preference", "quality": "quality"}
 
 LAST, USUAL, FREE = 0 / 3, 1 / 3, 2 / 3
 """Where the scores of a band begin: all that is free is ahead of the rest, last resorts are behind it."""
+
+Place = tuple[float, float, int, Ranked]
+"""What is sorted: by score, then by what decides between equal scores; the number keeps the rest out of it."""
 
 
 @frozen(kw_only=True)
@@ -43,19 +48,25 @@ class Cost:
     def rank(self, facts: Facts, candidates: Sequence[Candidate], draw: float) -> Sequence[Ranked]:
         if self.floor > 0 or self.ceiling is not None:
             candidates = [one for one in candidates if self._admits(one)]
-        cost, speed, by_quality = costs(candidates), speeds(candidates), self.mode == "quality"
-        equals: dict[tuple[float, float], list[Ranked]] = {}  # by what they are sorted by
+        cost = costs(candidates)
+        speed = speeds(candidates) if self.mode == "balanced" else cost
+        by_quality = self.mode == "quality"
+        places: list[Place] = []
         for number, candidate in enumerate(candidates):
             parts = self._parts(candidate, cost[number], speed[number])
             total = math.fsum(parts.values())
             score = total if total < 1.0 else 1.0
-            place = (-score, -cost[number] if by_quality else -candidate.quality)
-            equals.setdefault(place, []).append(Ranked(candidate, score, parts))
+            tie = -cost[number] if by_quality else -candidate.quality
+            places.append((-score, tie, number, Ranked(candidate, score, parts)))
+        places.sort()
         plan: list[Ranked] = []
-        for place in sorted(equals):
-            group = equals[place]
-            plan += group if len(group) == 1 else _spread(group, facts, draw)
-        return plan
+        above, ties = 1.0, False
+        for place, _, _, ranked in places:
+            if place == above:
+                ties = True
+            above = place
+            plan.append(ranked)
+        return _parted(places, facts, draw) if ties else plan
 
     def _admits(self, candidate: Candidate) -> bool:
         if candidate.quality < self.floor:
@@ -76,11 +87,20 @@ class Cost:
             return {"band": band, "quality": round(candidate.quality, 2) / 3}
         return {
             "band": band,
-            "cost": COST * cost / 3,
-            "quality": QUALITY * candidate.quality / 3,
-            "speed": SPEED * speed / 3,
-            "headroom": HEADROOM * candidate.headroom / 3,
+            "cost": COST * cost,
+            "quality": QUALITY * candidate.quality,
+            "speed": SPEED * speed,
+            "headroom": HEADROOM * candidate.headroom,
         }
+
+
+def _parted(places: Sequence[Place], facts: Facts, draw: float) -> Sequence[Ranked]:
+    """The plan, where something may be equal in all that it is sorted by."""
+    plan: list[Ranked] = []
+    for _, group in groupby(places, itemgetter(0, 1)):
+        equals = [ranked for _, _, _, ranked in group]
+        plan += equals if len(equals) == 1 else _spread(equals, facts, draw)
+    return plan
 
 
 def _spread(equals: Sequence[Ranked], facts: Facts, draw: float) -> Sequence[Ranked]:

@@ -17,33 +17,49 @@ Utilities = Sequence[float]
 
 def costs(candidates: Sequence[Candidate]) -> Utilities:
     """Logarithmic between the cheapest and the dearest paid one, so that twice the price weighs the same."""
-    high, spread = _scale([one.cost for one in candidates if one.cost])
+    low, high = math.inf, 0.0
+    for one in candidates:
+        cost = one.cost
+        if cost:
+            if cost < low:
+                low = cost
+            if cost > high:
+                high = cost
+    top, width = _scale(low, high)
     utilities = []
     for one in candidates:
-        if one.cost:
-            closeness = (high - math.log(one.cost)) / spread if spread > 0 else 1.0
-            utilities.append(DEAREST + PAID * closeness)
+        cost = one.cost
+        if not cost:
+            utilities.append(UNKNOWN if cost is None else FREE)
         else:
-            utilities.append(UNKNOWN if one.cost is None else FREE)
+            utilities.append(DEAREST + PAID * (top - math.log2(cost)) / width if width else CHEAPEST)
     return utilities
 
 
 def speeds(candidates: Sequence[Candidate]) -> Utilities:
     """Logarithmic in the time to the first output; what is not known yet stands in the middle."""
-    high, spread = _scale([one.ttft for one in candidates if one.ttft])
+    low, high = math.inf, 0.0
+    for one in candidates:
+        ttft = one.ttft
+        if ttft:
+            if ttft < low:
+                low = ttft
+            if ttft > high:
+                high = ttft
+    top, width = _scale(low, high)
     utilities = []
     for one in candidates:
-        if one.ttft:
-            utilities.append((high - math.log(one.ttft)) / spread if spread > 0 else 1.0)
-        else:
+        ttft = one.ttft
+        if not ttft:
             utilities.append(0.5)
+        else:
+            utilities.append((top - math.log2(ttft)) / width if width else 1.0)
     return utilities
 
 
-def _scale(values: list[float]) -> tuple[float, float]:
-    """The logarithm of the highest of some positive values, and how far the lowest one's is below it."""
-    if len(values) < 2:
+def _scale(low: float, high: float) -> tuple[float, float]:
+    """The logarithm of the highest, and how far the lowest one's is below it; without a second value, no way."""
+    if low >= high:
         return 0.0, 0.0
-    values.sort()  # `min` and `max` parse their arguments: two or three values are sorted in less
-    high = math.log(values[-1])
-    return high, high - math.log(values[0])
+    top = math.log2(high)
+    return top, top - math.log2(low)
