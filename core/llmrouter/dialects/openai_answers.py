@@ -108,6 +108,11 @@ class AnswerMeaning:
         self._open: set[int] = set()  # choices under way
         self._calls = Calls()
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether choice 0 has begun and not ended."""
+        return 0 in self._open
+
     def event(self, data: bytes, name: str) -> Sequence[Event]:
         try:
             answer: Answer | None = _answers.decode(data)

@@ -21,6 +21,7 @@ from .errors import envelope
 from .noting import Noted
 from .openai_answers import AnswerMeaning
 from .openai_conversation import read_conversation, write_conversation
+from .openai_flow import Flow
 from .openai_peek import peek
 from .openai_thoughts import NAME
 from .openai_writers import PlainWriter, StreamWriter
@@ -114,7 +115,9 @@ class Chat:
         return aimed
 
     def reader(self, op: Op, stream: bool) -> AnswerReader:
-        return AnswerReader(NAME, stream, Noted(NAME, AnswerMeaning()))
+        answer = AnswerMeaning()
+        noted = Noted(NAME, answer)
+        return AnswerReader(NAME, stream, Flow(answer, noted) if stream else noted)
 
     def writer(self, request: Request) -> StreamWriter | PlainWriter:
         return StreamWriter(request) if request.facts.wire.stream else PlainWriter(request)
