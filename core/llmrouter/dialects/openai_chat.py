@@ -18,11 +18,9 @@ from . import hints, openai_memory
 from .checks import Kinds, check_kinds, kind, require, values, whole
 from .common import dumps, get, raw
 from .errors import envelope
-from .noting import Noted
-from .openai_answers import AnswerMeaning
 from .openai_conversation import read_conversation, write_conversation
-from .openai_flow import Flow
 from .openai_peek import peek
+from .openai_text import TextMeaning
 from .openai_thoughts import NAME
 from .openai_writers import PlainWriter, StreamWriter
 from .reader import AnswerReader
@@ -115,9 +113,7 @@ class Chat:
         return aimed
 
     def reader(self, op: Op, stream: bool) -> AnswerReader:
-        answer = AnswerMeaning()
-        noted = Noted(NAME, answer)
-        return AnswerReader(NAME, stream, Flow(answer, noted) if stream else noted)
+        return AnswerReader(NAME, stream, TextMeaning())
 
     def writer(self, request: Request) -> StreamWriter | PlainWriter:
         return StreamWriter(request) if request.facts.wire.stream else PlainWriter(request)
