@@ -64,7 +64,7 @@ class Messages:
         check_kinds(said, KINDS)
         seen = peek(fields)
         needs = seen.needs | ({"json_schema"} if _has_format(said) else set())
-        own = hints.from_body(said)
+        own = hints.from_body(said.get(hints.FIELD))
         return Facts(
             op=op,
             wire=Wire(NAME, op == "chat" and bool(said.get("stream"))),
@@ -72,7 +72,7 @@ class Messages:
             hints=hints.hints(own, headers),
             needs=needs,
             input_tokens=seen.tokens,
-            max_output=whole(said, "max_tokens", 0) if op == "chat" else 0,
+            max_output=whole(said.get("max_tokens"), "max_tokens", 0) if op == "chat" else 0,
             session=hints.session(own, headers, session_of(said.get("metadata"))),
             in_tool_loop=seen.in_tool_loop,
             replayable=op == "chat" and needs <= _REPLAYABLE and said.get("temperature") == 0,

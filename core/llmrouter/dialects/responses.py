@@ -73,7 +73,7 @@ class Responses:
         _check(fields, said)
         seen = peek(fields)
         needs = seen.needs | _needs(said)
-        own = hints.from_body(said)
+        own = hints.from_body(said.get(hints.FIELD))
         named = (said.get("session_id"), said.get("prompt_cache_key"), said.get("user"))
         return Facts(
             op=op,
@@ -82,7 +82,7 @@ class Responses:
             hints=hints.hints(own, headers),
             needs=needs,
             input_tokens=seen.tokens,
-            max_output=whole(said, "max_output_tokens", 1),
+            max_output=whole(said.get("max_output_tokens"), "max_output_tokens", 1),
             session=hints.session(own, headers, *named),
             in_tool_loop=seen.in_tool_loop,
             replayable=op == "chat" and needs <= _REPLAYABLE and _is_fixed(said),
