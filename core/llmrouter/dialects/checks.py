@@ -6,7 +6,7 @@ import re
 import struct
 from collections.abc import Mapping
 from types import NoneType
-from typing import Any, Generic, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -19,6 +19,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 Kinds = tuple[str, ...]
 
+Name = Annotated[str, msgspec.Meta(min_length=1)]
 Flag = bool | None
 Number = int | float | None
 Word = str | None

@@ -7,7 +7,7 @@ byte but for what `aim` says; how it is translated stands in `openai_conversatio
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -15,7 +15,7 @@ from llmrouter.errors import InvalidRequest
 from llmrouter.types import Conversation, Encoded, Facts, Fields, Op, Payload, Request, Trouble, Wire
 
 from . import hints, openai_memory
-from .checks import Flag, List, Number, Object, Opened, Word, kind, whole
+from .checks import Flag, List, Name, Number, Object, Opened, Word, kind, whole
 from .common import dumps, get, raw
 from .errors import envelope
 from .openai_conversation import read_conversation, write_conversation
@@ -35,7 +35,7 @@ LARGE = frozenset({"messages", "tools", "functions", "prediction"})
 class Said(msgspec.Struct, gc=False):
     """Fields of the API by their kinds, and those that gateways know; all others are forwarded unseen."""
 
-    model: Annotated[str, msgspec.Meta(min_length=1)]
+    model: Name
     stream: Flag = None
     stream_options: Object = None
     tool_choice: str | Object = None
