@@ -44,7 +44,8 @@ class AnswerReader:
         if self._over:
             return []
         if self._spoke:
-            if (said := self._events.whole(data)) and said != END_MARK:  # as most upstreams send them
+            said = self._events.whole(data)
+            if said and said != END_MARK:  # an event that comes alone, as nearly all do
                 try:
                     return [Frame(self._stream, data, tuple(self._meaning.event(said, "")))]
                 except _UNREADABLE:
