@@ -31,6 +31,9 @@ def said(content: Any) -> list[dict[str, Any]]:
             dumps({"model": "m", "messages": said([{"type": "image", "source": {"type": ["x"]}}])}),
             "messages[0].content.type",
         ),
+        ("anthropic.messages", dumps({"model": "m", "messages": said("x"), "thinking": "much"}), "thinking"),
+        ("anthropic.messages", dumps({"model": "m", "thinking": "much"}), "messages"),
+        ("openai.responses", dumps({"model": "m", "input": "x", "include": "all"}), "include"),
         ("rerank", dumps({"model": "m", "query": "q", "documents": [{"text": None}]}), "documents"),
     ],
 )

@@ -355,6 +355,11 @@ def test_calls_of_another_choice_are_none_of_the_first() -> None:
         ({"total_tokens": 7}, Usage(input=7)),
         ({"prompt_tokens": None, "completion_tokens": "4", "prompt_tokens_details": None, "cost": None}, Usage()),
         ({"prompt_tokens": 3.0, "cost": 0}, Usage(input=3, cost=0.0)),
+        ({"prompt_tokens": -3, "completion_tokens": 4, "prompt_tokens_details": "none"}, Usage(output=4)),
+        (
+            {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 2, "cache_write_tokens": None}},
+            Usage(input=7, cache_read=2),
+        ),
     ],
 )
 def test_usage_is_read_into_exclusive_buckets(wire: dict[str, Any], usage: Usage) -> None:

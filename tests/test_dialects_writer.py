@@ -151,6 +151,11 @@ def test_an_answer_without_a_beginning_is_named_after_the_request() -> None:
     assert found[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
 
 
+def test_what_means_nothing_is_not_said_in_another_dialect() -> None:
+    writer = CHAT.writer(asking(True))
+    assert writer.write(Frame(OTHER, b": ping\n\n", ()), False) == b""
+
+
 def test_arguments_of_a_call_that_never_began_are_left_out() -> None:
     assert len(streamed([Begin("a", "m"), ToolArgs("x", "{}"), Text("x"), Finish("stop")])) == 3
 

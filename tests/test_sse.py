@@ -24,10 +24,25 @@ STREAMS = [
 
 
 def read(parts: list[bytes]) -> list[Event]:
+    """The events of a stream, whether one that comes alone is known by that or not."""
+    return agreed(fed(parts, alone=True), fed(parts, alone=False))
+
+
+def fed(parts: list[bytes], alone: bool) -> list[Event]:
     events = Events()
-    found = [event for part in parts for event in events.feed(part)]
+    found: list[Event] = []
+    for part in parts:
+        if alone and (data := events.whole(part)) is not None:
+            found.append((part, data, ""))
+        else:
+            found += events.feed(part)
     last = events.end()
     return [*found, last] if last else found
+
+
+def agreed(one: list[Event], other: list[Event]) -> list[Event]:
+    assert one == other
+    return one
 
 
 def partitions(data: bytes) -> st.SearchStrategy[list[bytes]]:
@@ -39,6 +54,15 @@ def partitions(data: bytes) -> st.SearchStrategy[list[bytes]]:
 def test_any_split_of_the_bytes_gives_the_same_events(data: st.DataObject) -> None:
     stream = data.draw(st.sampled_from(STREAMS))
     assert read(data.draw(partitions(stream))) == read([stream])
+
+
+def test_an_event_of_one_line_that_comes_alone_is_known() -> None:
+    events = Events()
+    assert events.whole(b"data: x\n\n") == b"x"
+    for other in (b"data: x\n", b"data: x\n\n\n", b"data: x\n\ndata: y\n\n", b"data: x\r\n\n", b"data:x\n\n", b""):
+        assert events.whole(other) is None
+    events.feed(b"data: half")
+    assert events.whole(b"data: x\n\n") is None
 
 
 @given(st.data())

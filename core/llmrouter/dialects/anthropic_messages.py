@@ -8,6 +8,9 @@ stands in `anthropic_conversation`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from llmrouter.errors import InvalidRequest
 from llmrouter.protocols import Reader, Writer
@@ -21,23 +24,33 @@ from .anthropic_peek import peek, session_of
 from .anthropic_reading import NAME
 from .anthropic_stream import StreamWriter
 from .anthropic_writers import CountWriter, PlainWriter
-from .checks import Kinds, check_kinds, require, values, whole
+from .checks import Flag, List, Name, Number, Object, Opened, require, whole
 from .common import dumps, get, raw
 from .noting import Noted
 from .reader import AnswerReader
 
-KINDS: Mapping[str, Kinds] = {
-    "model": ("string",),
-    "stream": ("boolean",),
-    "stop_sequences": ("array",),
-    "tool_choice": ("object",),
-    "thinking": ("object",),
-    "output_config": ("object",),
-    "metadata": ("object",),
-} | dict.fromkeys(("max_tokens", "temperature", "top_p", "top_k"), ("number",))
-"""Fields of the API by their JSON kinds; all others are forwarded unseen."""
-
 LARGE = frozenset({"messages", "system", "tools"})
+
+
+class Said(msgspec.Struct, gc=False):
+    """Fields of the API by their kinds, and those that gateways know; all others are forwarded unseen."""
+
+    model: Name
+    stream: Flag = None
+    stop_sequences: List = None
+    tool_choice: Object = None
+    thinking: Object = None
+    output_config: Object = None
+    metadata: Object = None
+    max_tokens: Number = None
+    temperature: Number = None
+    top_p: Number = None
+    top_k: Number = None
+    output_format: Any = None
+    llmrouter: Any = None
+
+
+_open = Opened(Said, LARGE, {"model": ("string",), "messages": ("array",)})
 
 _REPLAYABLE = frozenset({"vision", "files", "remote_media", "json_schema"})
 """Needs of a request that may be answered from a recording."""
@@ -58,24 +71,22 @@ class Messages:
     """What a client says of itself and of what it understands; a provider decides which of it goes on."""
 
     def facts(self, op: Op, fields: Fields, headers: Mapping[str, str]) -> Facts:
-        require(fields, "model", "string")
+        said = _open(fields)
         require(fields, "messages", "array")
-        said = values(fields, LARGE)
-        check_kinds(said, KINDS)
         seen = peek(fields)
         needs = seen.needs | ({"json_schema"} if _has_format(said) else set())
-        own = hints.from_body(said)
+        own = hints.from_body(said.llmrouter)
         return Facts(
             op=op,
-            wire=Wire(NAME, op == "chat" and bool(said.get("stream"))),
-            asked=said["model"],
+            wire=Wire(NAME, op == "chat" and bool(said.stream)),
+            asked=said.model,
             hints=hints.hints(own, headers),
             needs=needs,
             input_tokens=seen.tokens,
-            max_output=whole(said, "max_tokens", 0) if op == "chat" else 0,
-            session=hints.session(own, headers, session_of(said.get("metadata"))),
+            max_output=whole(said.max_tokens, "max_tokens", 0) if op == "chat" else 0,
+            session=hints.session(own, headers, session_of(said.metadata)),
             in_tool_loop=seen.in_tool_loop,
-            replayable=op == "chat" and needs <= _REPLAYABLE and said.get("temperature") == 0,
+            replayable=op == "chat" and needs <= _REPLAYABLE and said.temperature == 0,
         )
 
     def decode(self, op: Op, fields: Fields) -> Payload:
@@ -110,7 +121,6 @@ class Messages:
         return anthropic_memory.resolve(fields, found)
 
 
-def _has_format(said: Mapping[str, object]) -> bool:
-    config = said.get("output_config")
-    format = (config.get("format") if isinstance(config, dict) else None) or said.get("output_format")
+def _has_format(said: Said) -> bool:
+    format = (said.output_config or {}).get("format") or said.output_format
     return isinstance(format, dict) and format.get("type") == "json_schema"

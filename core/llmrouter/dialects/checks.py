@@ -6,7 +6,7 @@ import re
 import struct
 from collections.abc import Mapping
 from types import NoneType
-from typing import Any, NoReturn
+from typing import Annotated, Any, Generic, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -15,7 +15,17 @@ from llmrouter.types import Fields
 
 from .common import get, join, loads
 
+S = TypeVar("S", bound=msgspec.Struct)
+
 Kinds = tuple[str, ...]
+
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+Flag = bool | None
+Number = int | float | None
+Word = str | None
+Object = dict[str, Any] | None
+List = list[Any] | None
+"""What a field of a typed body may be; null is as good as none."""
 
 _BY_TYPE: Mapping[type, str] = {
     str: "string",
@@ -79,18 +89,57 @@ def require(fields: Fields, name: str, *kinds: str) -> None:
         raise InvalidRequest(f"{name} is empty", param=name)
 
 
-def whole(said: Mapping[str, Any], name: str, least: int, most: int | None = None) -> int | None:
+class Opened(Generic[S]):
+    """Opens a body but for its large fields: all in one go, and each of the kind that the API gives it.
+
+    `said` has the fields that are looked at, and those whose kind is known; `required` are looked for first.
+    """
+
+    def __init__(self, said: type[S], large: frozenset[str], required: Mapping[str, Kinds]) -> None:
+        self._said, self._large, self._required = said, large, required
+        self._decoder = msgspec.json.Decoder(said)
+        self._kinds = _kinds_of(said)
+
+    def __call__(self, fields: Fields) -> S:
+        """Raises InvalidRequest that names the field at fault."""
+        small = fields.copy()
+        for name in self._large:
+            if name in small:
+                del small[name]
+        try:
+            return self._decoder.decode(join(small))
+        except (ValueError, RecursionError):
+            return self._one_by_one(fields, small)
+
+    def _one_by_one(self, fields: Fields, small: Fields) -> S:
+        for name, kinds in self._required.items():
+            require(fields, name, *kinds)
+        said = {name: get(fields, name) for name in small}
+        check_kinds(said, self._kinds)
+        return msgspec.convert(said, self._said)  # there was half a surrogate pair
+
+
+def _kinds_of(said: type[msgspec.Struct]) -> Mapping[str, Kinds]:
+    kinds: dict[str, Kinds] = {}
+    for name, hint in get_type_hints(said).items():
+        if hint is not Any:
+            types = [get_origin(one) or one for one in get_args(hint) or (hint,) if one is not NoneType]
+            kinds[name] = tuple(dict.fromkeys([_BY_TYPE[one] for one in types]))
+    return kinds
+
+
+def whole(value: Any, name: str, least: int, most: int | None = None) -> int | None:
     """A whole number (1.0 is one), or None where nothing is said. Raises InvalidRequest."""
-    value = said.get(name)
     if value is None:
         return None
+    said = value
     if type(value) is float and value.is_integer():
         value = int(value)
     if type(value) is not int:
         raise InvalidRequest(f"{name} must be a whole number", param=name, code="invalid_type")
     if value < least or (most is not None and value > most):
         span = f"at least {least}" if most is None else f"between {least} and {most}"
-        raise InvalidRequest(f"{name} must be {span}, not {said[name]}", param=name)
+        raise InvalidRequest(f"{name} must be {span}, not {said}", param=name)
     return value
 
 

@@ -66,7 +66,7 @@ class Embed:
     def facts(self, op: Op, fields: Fields, headers: Mapping[str, str]) -> Facts:
         require(fields, "model", "string")
         asked, texts, _ = _read(fields)
-        own = hints.from_body(values(fields, frozenset({BATCH, "content"})))
+        own = hints.from_body(values(fields, frozenset({BATCH, "content"})).get(hints.FIELD))
         return Facts(
             op=op,
             wire=Wire(NAME, False),

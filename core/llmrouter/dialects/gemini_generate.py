@@ -72,7 +72,7 @@ class Generate:
         config = camelled(said.get("generationConfig") or said.get("generation_config") or {}, "generationConfig")
         seen = peek(body)
         needs = seen.needs | _needs(config)
-        own = hints.from_body(said)
+        own = hints.from_body(said.get(hints.FIELD))
         return Facts(
             op=op,
             wire=Wire(NAME, bool(said.get("stream"))),
@@ -80,7 +80,7 @@ class Generate:
             hints=hints.hints(own, headers),
             needs=needs,
             input_tokens=seen.tokens,
-            max_output=whole(config, "maxOutputTokens", 1) if op == "chat" else 0,
+            max_output=whole(config.get("maxOutputTokens"), "maxOutputTokens", 1) if op == "chat" else 0,
             session=hints.session(own, headers),
             in_tool_loop=seen.in_tool_loop,
             replayable=op == "chat" and needs <= _REPLAYABLE and config.get("temperature") == 0,
@@ -133,7 +133,7 @@ def _counted(encoded: Encoded) -> Encoded:
 def _needs(config: Mapping[str, Any]) -> set[str]:
     """What an upstream's dialect must be able to say, as far as it does not stand in contents and tools."""
     needs = set[str]()
-    if (whole(config, "candidateCount", 1) or 1) > 1:
+    if (whole(config.get("candidateCount"), "candidateCount", 1) or 1) > 1:
         needs.add("n")
     if config.get("responseLogprobs"):
         needs.add("logprobs")

@@ -58,9 +58,8 @@ def session(own: Mapping[str, str], headers: Mapping[str, str], *named: Any) -> 
     return None
 
 
-def from_body(values: Mapping[str, Any]) -> dict[str, str]:
-    """The `llmrouter` object of a body. Raises InvalidRequest for a name that means nothing."""
-    said = values.get(FIELD)
+def from_body(said: Any) -> dict[str, str]:
+    """What the `llmrouter` object of a body says. Raises InvalidRequest for a name that means nothing."""
     if said is None:
         return {}
     if not isinstance(said, dict):

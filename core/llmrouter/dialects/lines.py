@@ -13,6 +13,10 @@ from .reader import AnswerReader
 class Lines(sse.Events):
     """Cuts a stream into lines, each an event with the bytes it came in. Any split gives the same lines."""
 
+    def whole(self, data: bytes) -> bytes | None:
+        """The data of bytes that are one line; None of any others."""
+        return None if self._rest or data.find(b"\n") != len(data) - 1 else data.strip() or None
+
     def feed(self, data: bytes) -> list[sse.Event]:
         if self.overflown:
             return []

@@ -108,6 +108,11 @@ class AnswerMeaning:
         self._open: set[int] = set()  # choices under way
         self._calls = Calls()
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether choice 0 has begun and not ended."""
+        return 0 in self._open
+
     def event(self, data: bytes, name: str) -> Sequence[Event]:
         try:
             answer: Answer | None = _answers.decode(data)
@@ -124,7 +129,8 @@ class AnswerMeaning:
         if answer is None or answer.error or not answer.choices:
             return unreadable(data)
         for choice in answer.choices:
-            choice.delta = choice.delta if choice.message is None else None  # one vendor adds an empty one
+            if choice.message is not None:
+                choice.delta = None  # one vendor adds an empty one
         events = self._events(answer, data)
         if self._finished or any(type(event) is Fault for event in events):
             return events
@@ -174,7 +180,7 @@ class AnswerMeaning:
         if said.refusal:
             events.append(Refusal(said.refusal))
         if said.tool_calls:
-            self._calls.signature = google_signature(said.extra_content)
+            self._calls.signature = google_signature(said.extra_content) if said.extra_content else ""
             for call in said.tool_calls:
                 events.extend(self._calls.read(call))
         if said.function_call and _calls_function(said):

@@ -15,13 +15,12 @@ from llmrouter.errors import InvalidRequest
 from llmrouter.types import Conversation, Encoded, Facts, Fields, Op, Payload, Request, Trouble, Wire
 
 from . import hints, openai_memory
-from .checks import Kinds, check_kinds, kind, require, values, whole
+from .checks import Flag, List, Name, Number, Object, Opened, Word, kind, whole
 from .common import dumps, get, raw
 from .errors import envelope
-from .noting import Noted
-from .openai_answers import AnswerMeaning
 from .openai_conversation import read_conversation, write_conversation
 from .openai_peek import peek
+from .openai_text import TextMeaning
 from .openai_thoughts import NAME
 from .openai_writers import PlainWriter, StreamWriter
 from .reader import AnswerReader
@@ -30,31 +29,43 @@ MOST_CHOICES = 128
 MOST_FALLBACKS = 8
 """Names in `models` that are looked at."""
 
-KINDS: Mapping[str, Kinds] = {
-    "model": ("string",),
-    "stream": ("boolean",),
-    "stream_options": ("object",),
-    "tool_choice": ("string", "object"),
-    "parallel_tool_calls": ("boolean",),
-    "response_format": ("object",),
-    "stop": ("string", "array"),
-    "logit_bias": ("object",),
-    "logprobs": ("boolean", "number"),
-    "modalities": ("array",),
-    "audio": ("object",),
-    "metadata": ("object",),
-    "store": ("boolean",),
-    "user": ("string",),
-} | dict.fromkeys(
-    (
-        "n", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_logprobs", "seed",
-        "presence_penalty", "frequency_penalty",
-    ),
-    ("number",),
-)  # fmt: skip
-"""Fields of the API by their JSON kinds; all others are forwarded unseen."""
-
 LARGE = frozenset({"messages", "tools", "functions", "prediction"})
+
+
+class Said(msgspec.Struct, gc=False):
+    """Fields of the API by their kinds, and those that gateways know; all others are forwarded unseen."""
+
+    model: Name
+    stream: Flag = None
+    stream_options: Object = None
+    tool_choice: str | Object = None
+    parallel_tool_calls: Flag = None
+    response_format: Object = None
+    stop: str | List = None
+    logit_bias: Object = None
+    logprobs: bool | Number = None
+    modalities: List = None
+    audio: Object = None
+    metadata: Object = None
+    store: Flag = None
+    user: Word = None
+    n: Number = None
+    max_tokens: Number = None
+    max_completion_tokens: Number = None
+    temperature: Number = None
+    top_p: Number = None
+    top_logprobs: Number = None
+    seed: Number = None
+    presence_penalty: Number = None
+    frequency_penalty: Number = None
+    web_search_options: Any = None
+    models: Any = None
+    session_id: Any = None
+    prompt_cache_key: Any = None
+    llmrouter: Any = None
+
+
+_open = Opened(Said, LARGE, {"model": ("string",), "messages": ("array",)})
 
 _NEEDING = frozenset(
     {"functions", "n", "logprobs", "top_logprobs", "audio", "modalities", "web_search_options", "response_format"}
@@ -77,24 +88,21 @@ class Chat:
     )  # fmt: skip
 
     def facts(self, op: Op, fields: Fields, headers: Mapping[str, str]) -> Facts:
-        require(fields, "model", "string")
-        require(fields, "messages", "array")
-        said = values(fields, LARGE)
-        check_kinds(said, KINDS)
+        said = _open(fields)
         seen = peek(fields)
         needs = seen.needs if _NEEDING.isdisjoint(fields) else seen.needs | _needs(fields, said)
-        own = hints.from_body(said)
-        named = (said.get("session_id"), said.get("prompt_cache_key"), said.get("user"))
+        own = hints.from_body(said.llmrouter)
         return Facts(
             op=op,
-            wire=Wire(NAME, bool(said.get("stream"))),
-            asked=said["model"],
-            fallbacks=_fallbacks(said.get("models")),
+            wire=Wire(NAME, bool(said.stream)),
+            asked=said.model,
+            fallbacks=_fallbacks(said.models),
             hints=hints.hints(own, headers),
             needs=needs,
             input_tokens=seen.tokens,
-            max_output=whole(said, "max_completion_tokens", 1) or whole(said, "max_tokens", 1),
-            session=hints.session(own, headers, *named),
+            max_output=whole(said.max_completion_tokens, "max_completion_tokens", 1)
+            or whole(said.max_tokens, "max_tokens", 1),
+            session=hints.session(own, headers, said.session_id, said.prompt_cache_key, said.user),
             in_tool_loop=seen.in_tool_loop,
             replayable=needs <= _REPLAYABLE and _is_fixed(said),
         )
@@ -114,7 +122,7 @@ class Chat:
         return aimed
 
     def reader(self, op: Op, stream: bool) -> AnswerReader:
-        return AnswerReader(NAME, stream, Noted(NAME, AnswerMeaning()))
+        return AnswerReader(NAME, stream, TextMeaning())
 
     def writer(self, request: Request) -> StreamWriter | PlainWriter:
         return StreamWriter(request) if request.facts.wire.stream else PlainWriter(request)
@@ -149,20 +157,20 @@ def _with_usage(fields: Fields) -> msgspec.Raw:
     return raw(options | {"include_usage": True})
 
 
-def _needs(fields: Fields, said: Mapping[str, Any]) -> set[str]:
+def _needs(fields: Fields, said: Said) -> set[str]:
     """What an upstream's dialect must be able to say, as far as it does not stand in messages and tools."""
     needs = set[str]()
     if "functions" in fields and kind(fields["functions"]) == "array":
         needs |= {"tools", "functions"}
-    if (whole(said, "n", 1, MOST_CHOICES) or 1) > 1:
+    if (whole(said.n, "n", 1, MOST_CHOICES) or 1) > 1:
         needs.add("n")
-    if said.get("logprobs") or said.get("top_logprobs"):
+    if said.logprobs or said.top_logprobs:
         needs.add("logprobs")
-    if said.get("audio") or "audio" in (said.get("modalities") or ()):
+    if said.audio or "audio" in (said.modalities or ()):
         needs.add("audio_out")
-    if said.get("web_search_options") is not None:
+    if said.web_search_options is not None:
         needs.add("web_search")
-    if (format := said.get("response_format")) and format.get("type") in ("json_schema", "json_object"):
+    if (format := said.response_format) and format.get("type") in ("json_schema", "json_object"):
         needs.add(format["type"])
     return needs
 
@@ -174,6 +182,6 @@ def _fallbacks(models: Any) -> tuple[str, ...]:
     return tuple([name for name in models if isinstance(name, str)][:MOST_FALLBACKS])
 
 
-def _is_fixed(said: Mapping[str, Any]) -> bool:
+def _is_fixed(said: Said) -> bool:
     """Whether the same request is meant to give the same answer."""
-    return said.get("temperature") == 0 and not said.get("store")
+    return said.temperature == 0 and not said.store

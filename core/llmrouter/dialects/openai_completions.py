@@ -72,7 +72,7 @@ class Completions:
         check_kinds(said, KINDS)
         prompts = read_inputs(fields, "prompt")
         needs = _needs(said, prompts)
-        own = hints.from_body(said)
+        own = hints.from_body(said.get(hints.FIELD))
         return Facts(
             op=op,
             wire=Wire(NAME, bool(said.get("stream"))),
@@ -80,7 +80,7 @@ class Completions:
             hints=hints.hints(own, headers),
             needs=needs,
             input_tokens=count_tokens(prompts),
-            max_output=whole(said, "max_tokens", 0),
+            max_output=whole(said.get("max_tokens"), "max_tokens", 0),
             session=hints.session(own, headers, said.get("session_id"), said.get("user")),
             replayable=not needs and said.get("temperature") == 0,
         )
@@ -155,11 +155,13 @@ def _reason(reason: str) -> str:
 
 def _needs(said: Mapping[str, Any], prompts: tuple[Input, ...]) -> frozenset[str]:
     needs = set[str]()
-    if (whole(said, "n", 1, MOST_CHOICES) or 1) > 1:
+    if (whole(said.get("n"), "n", 1, MOST_CHOICES) or 1) > 1:
         needs.add("n")
     if said.get("logprobs") is not None:
         needs.add("logprobs")
-    more = said.get("echo") or said.get("suffix") or (whole(said, "best_of", 1, MOST_CHOICES) or 1) > 1
+    more = (
+        said.get("echo") or said.get("suffix") or (whole(said.get("best_of"), "best_of", 1, MOST_CHOICES) or 1) > 1
+    )
     if needs or more or len(prompts) != 1 or not isinstance(prompts[0], str):
         needs.add("completions_native")
     return frozenset(needs)

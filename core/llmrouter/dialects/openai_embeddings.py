@@ -66,9 +66,9 @@ class Embeddings:
         require(fields, "input", "string", "array")
         said = values(fields, LARGE)
         check_kinds(said, KINDS)
-        whole(said, "dimensions", 1)
+        whole(said.get("dimensions"), "dimensions", 1)
         inputs = read_inputs(fields, "input")
-        own = hints.from_body(said)
+        own = hints.from_body(said.get(hints.FIELD))
         return Facts(
             op=op,
             wire=Wire(NAME, False),
@@ -85,7 +85,7 @@ class Embeddings:
         """Options: dimensions, encoding_format, user; `extra` for all that is not of the API."""
         said = {name: value for name, value in values(fields, _ELSEWHERE).items() if value is not None}
         if "dimensions" in said:
-            said["dimensions"] = whole(said, "dimensions", 1)
+            said["dimensions"] = whole(said.get("dimensions"), "dimensions", 1)
         options = {name: value for name, value in said.items() if name in KINDS}
         extra = {name: value for name, value in said.items() if name not in KINDS}
         return Inputs(read_inputs(fields, "input"), options | {"extra": extra} if extra else options)

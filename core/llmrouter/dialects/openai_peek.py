@@ -6,14 +6,14 @@ One typed pass: roles, kinds of content, lengths. 109 KB take 27 µs, where deco
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from llmrouter.errors import InvalidRequest
 from llmrouter.types import Fields
 
-from .checks import first_byte, kind
+from .checks import first_byte, kind, require
 from .common import decode
 
 T = TypeVar("T")
@@ -50,13 +50,13 @@ class Seen(msgspec.Struct, frozen=True):
     in_tool_loop: bool
 
 
-_messages = msgspec.json.Decoder(list[Peeked])
+_messages = msgspec.json.Decoder(Annotated[list[Peeked], msgspec.Meta(min_length=1)])
 _typed = msgspec.json.Decoder(list[Typed])
 
 
 def peek(fields: Fields) -> Seen:
     """Raises InvalidRequest for messages that are no objects or have no role."""
-    messages = typed(_messages, "messages", fields["messages"])
+    messages = _decoded(fields)
     needs: set[str] = set()
     size, media = len(fields["messages"]), 0
     for at, message in enumerate(messages):
@@ -75,6 +75,15 @@ def peek(fields: Fields) -> Seen:
         needs |= _tools(fields["tools"])
     in_tool_loop = messages[-1].role in ("tool", "function")
     return Seen(frozenset(needs), size // BYTES_PER_TOKEN + media * MEDIA_TOKENS, in_tool_loop)
+
+
+def _decoded(fields: Fields) -> list[Peeked]:
+    try:
+        messages: list[Peeked] = _messages.decode(fields["messages"])
+    except (LookupError, ValueError, RecursionError):
+        require(fields, "messages", "array")
+        return typed(_messages, "messages", fields["messages"])
+    return messages
 
 
 def _tools(tools: msgspec.Raw) -> set[str]:

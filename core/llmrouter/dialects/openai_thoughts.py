@@ -33,12 +33,13 @@ _TEXTS = ("text", "summary")
 # --- read
 
 
-def read_thoughts(plain: Any, details: Any) -> Iterator[Thought]:
+def read_thoughts(plain: Any, details: Any) -> list[Thought]:
     """What a message or a delta says under the names that there are, each thought once."""
+    said = [Thought(as_text(plain))] if plain else []
+    if not details:
+        return said
     pieces = [one for piece in as_list(details) if isinstance(piece, dict) for one in _read_piece(piece)]
-    if plain and not any(one.text for one in pieces):
-        yield Thought(as_text(plain))
-    yield from pieces
+    return pieces if any(one.text for one in pieces) else said + pieces
 
 
 def read_turn(message: Mapping[str, Any]) -> tuple[Thought, ...]:

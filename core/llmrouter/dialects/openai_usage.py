@@ -6,27 +6,46 @@ deviations are named where they are read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
 
 from llmrouter.types import Usage
 
+C = TypeVar("C", bound=msgspec.Struct)
+
 TICKS = 10_000_000_000  # of `cost_in_usd_ticks` in a dollar
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
 _NUMBER = (int, float)
-_TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_cache_hit_tokens", "cached_tokens")
-_READ = ("cached_tokens", "cache_write_tokens")
-_REASONED = ("reasoning_tokens",)
-_SEARCHED = ("web_search_requests",)
+
+
+class Totals(msgspec.Struct, gc=False):
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    total_tokens: Count = 0
+    prompt_cache_hit_tokens: Count = 0
+    cached_tokens: Count = 0
+
+
+class Details(msgspec.Struct, gc=False):
+    """What is counted apart: of a prompt, of a completion, of the tools that were used."""
+
+    cached_tokens: Count = 0
+    cache_write_tokens: Count = 0
+    reasoning_tokens: Count = 0
+    web_search_requests: Count = 0
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
     """Reads Chat Completions, Completions and Embeddings, whose vendors may report the total alone."""
-    prompt, completion, total, hit, cached = counts(usage, _TOTALS)
-    read, write = counts(usage.get("prompt_tokens_details"), _READ)
-    (reasoning,) = counts(usage.get("completion_tokens_details"), _REASONED)
-    read = read or hit or cached
-    apart = reasoning and total == prompt + completion + reasoning  # xAI leaves it out of completion_tokens
+    said, details = counts(usage, Totals), counts(usage.get("prompt_tokens_details"), Details)
+    prompt, completion, total = said.prompt_tokens, said.completion_tokens, said.total_tokens
+    read = details.cached_tokens or said.prompt_cache_hit_tokens or said.cached_tokens
+    write = details.cache_write_tokens
+    reasoning = counts(usage.get("completion_tokens_details"), Details).reasoning_tokens
+    apart = total == prompt + completion + reasoning  # xAI leaves it out of completion_tokens
     if not prompt and not completion:
         prompt = total
     return Usage(
@@ -53,19 +72,23 @@ def write_usage(usage: Usage) -> dict[str, Any]:
     return written if usage.cost is None else written | {"cost": usage.cost}
 
 
-def counts(usage: Any, names: Sequence[str]) -> list[int]:
-    """The counts of these names; 0 for what is missing, negative or no number."""
-    if not isinstance(usage, dict):
-        return [0] * len(names)
-    said = map(usage.get, names)
-    return [int(count) if count and isinstance(count, _NUMBER) and count > 0 else 0 for count in said]
+def counts(usage: Any, kind: type[C]) -> C:
+    """The counts of this kind; 0 for what is missing, negative or no number."""
+    if usage is None:
+        return kind()
+    try:
+        return msgspec.convert(usage, kind)
+    except msgspec.ValidationError:
+        said = usage if isinstance(usage, dict) else {}
+        return kind(*[_count(said.get(name)) for name in kind.__struct_fields__])
 
 
 def cost_of(usage: Mapping[str, Any]) -> float | None:
     """What the provider reports, USD. Where it is a fee on a key of one's own, the vendor's bill is added."""
-    cost, ticks = usage.get("cost"), usage.get("cost_in_usd_ticks")
+    cost = usage.get("cost")
     if isinstance(cost, _NUMBER):
         return float(cost) + (_upstream_cost(usage) if own_key(usage) else 0.0)
+    ticks = usage.get("cost_in_usd_ticks")
     return ticks / TICKS if isinstance(ticks, _NUMBER) else None
 
 
@@ -77,11 +100,14 @@ def own_key(usage: Mapping[str, Any]) -> bool | None:
 
 def searches_of(usage: Mapping[str, Any]) -> int:
     """Web searches that OpenRouter made, or had made, for the answer."""
-    (searches,) = counts(usage.get("server_tool_use_details"), _SEARCHED)
-    return searches
+    return counts(usage.get("server_tool_use_details"), Details).web_search_requests
 
 
 def _upstream_cost(usage: Mapping[str, Any]) -> float:
     details = usage.get("cost_details")
     cost = details.get("upstream_inference_cost") if isinstance(details, dict) else None
     return float(cost) if isinstance(cost, _NUMBER) else 0.0
+
+
+def _count(said: Any) -> int:
+    return int(said) if isinstance(said, _NUMBER) and said > 0 else 0

@@ -29,6 +29,7 @@ from .openai_thoughts import signed, written_piece, written_thoughts
 from .openai_usage import write_usage
 
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')  # quotes inside a JSON string are escaped
+_NO_USAGE = b',"usage":null'
 
 
 def wants_usage(request: Request) -> bool:
@@ -56,14 +57,12 @@ class StreamWriter:
         self._pieces = 0
 
     def write(self, frame: Frame, verbatim: bool) -> bytes:
+        if not verbatim or not frame.wire.stream:
+            return self._encoded(frame)
         for event in frame.events:
             if type(event) is not Text:  # nearly all are
-                self._follow(event)
-        if verbatim and frame.wire.stream:
-            return self._own(frame)
-        self._source = frame.wire.dialect
-        self._told = self._told and not any(type(event) is Spent for event in frame.events)
-        return b"".join([self._encoded(event) for event in frame.events])
+                return self._own(frame)
+        return frame.raw if self._asked else frame.raw.replace(_NO_USAGE, b"")
 
     def fail(self, trouble: Trouble) -> bytes:
         return b"data: " + dumps(envelope(trouble)) + b"\n\n"
@@ -75,31 +74,40 @@ class StreamWriter:
             return done
         return self._event([], write_usage(self._usage)) + done
 
-    def _follow(self, event: Event) -> None:
-        """Kept also of verbatim frames: another upstream may have to go on from here."""
+    def _own(self, frame: Frame) -> bytes:
+        """The upstream's bytes, without the usage that the router asked for and the client did not.
+
+        What they say is followed all the same: another upstream may have to go on from here.
+        """
+        self._opened = True
+        for event in frame.events:
+            self._follow(event, told=True)
+        if self._asked:
+            return frame.raw
+        if type(frame.events[-1]) is Spent and _NO_CHOICES.search(frame.raw):
+            return b""
+        return frame.raw.replace(_NO_USAGE, b"")
+
+    def _encoded(self, frame: Frame) -> bytes:
+        self._source = frame.wire.dialect
+        for event in frame.events:
+            if type(event) is not Text:
+                self._follow(event, told=False)
+        return b"".join([self._chunks(event) for event in frame.events])
+
+    def _follow(self, event: Event, told: bool) -> None:
         if type(event) is ToolStart:
             self._calls.setdefault(event.id, len(self._calls))
             self._bare.add(event.id)
         elif type(event) is ToolArgs:
             self._bare.discard(event.id)
         elif type(event) is Spent:
-            self._usage = event.usage
+            self._usage, self._told = event.usage, told
         elif type(event) is Begin and not self._begun:
             self._begun = True
             self._id, self._model = event.id or self._id, event.model or self._model
 
-    def _own(self, frame: Frame) -> bytes:
-        """The upstream's bytes, without the usage that the router asked for and the client did not."""
-        events, raw = frame.events, frame.raw
-        if events:
-            self._opened = True
-            if type(events[-1]) is Spent:
-                self._told = self._asked
-                if not self._asked and _NO_CHOICES.search(raw):
-                    return b""
-        return raw if self._asked else raw.replace(b',"usage":null', b"")
-
-    def _encoded(self, event: Event) -> bytes:
+    def _chunks(self, event: Event) -> bytes:
         choices = self._choices(event)
         if not choices:
             return b""

@@ -43,7 +43,14 @@ class AnswerReader:
     def feed(self, data: bytes) -> list[Frame]:
         if self._over:
             return []
-        if not self._spoke:
+        if self._spoke:
+            said = self._events.whole(data)
+            if said and said != END_MARK:  # an event that comes alone, as nearly all do
+                try:
+                    return [Frame(self._stream, data, tuple(self._meaning.event(said, "")))]
+                except _UNREADABLE:
+                    return [self._unreadable(data, said)]
+        else:
             self._body += data
             if self._shape is None:
                 self._shape = self._recognise()
@@ -93,8 +100,11 @@ class AnswerReader:
                 frames.append(Frame(self._stream, raw, tuple(self._meaning.event(data, name))))
             except _UNREADABLE:
                 if whole:
-                    frames.append(Frame(self._stream, raw, (Fault(data[:_SHOWN], malformed=True),)))
+                    frames.append(self._unreadable(raw, data))
         return frames
+
+    def _unreadable(self, raw: bytes, data: bytes) -> Frame:
+        return Frame(self._stream, raw, (Fault(data[:_SHOWN], malformed=True),))
 
     def _tail(self) -> list[Frame]:
         """What follows the last blank line. Bytes without any data or comment were no stream: an error page."""

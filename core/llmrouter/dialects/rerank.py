@@ -59,7 +59,7 @@ class Rerank:
         said = values(fields, LARGE)
         check_kinds(said, KINDS)
         _top(said)
-        own = hints.from_body(said)
+        own = hints.from_body(said.get(hints.FIELD))
         return Facts(
             op=op,
             wire=Wire(NAME, False),
@@ -134,7 +134,7 @@ _string = msgspec.json.Decoder(str)
 
 
 def _top(said: Mapping[str, Any]) -> int | None:
-    return whole(said, "top_n", 1) or whole(said, "top_k", 1)
+    return whole(said.get("top_n"), "top_n", 1) or whole(said.get("top_k"), "top_k", 1)
 
 
 def _text(document: Mapping[str, msgspec.Raw]) -> str:

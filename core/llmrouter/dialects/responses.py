@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from llmrouter.errors import InvalidRequest
 from llmrouter.types import Conversation, Encoded, Facts, Fields, Op, Payload, Request, Trouble, Wire
 
 from . import hints, responses_state, responses_turns
-from .checks import Kinds, check_kinds, kind, require, values, whole
+from .checks import Flag, List, Name, Number, Object, Opened, Word, kind, require, whole
 from .common import dumps, get, raw
 from .errors import envelope
 from .noting import Noted
@@ -26,28 +28,39 @@ from .responses_peek import peek
 from .responses_thoughts import NAME
 from .responses_writers import PlainWriter, StreamWriter
 
-KINDS: Mapping[str, Kinds] = {
-    "model": ("string",),
-    "stream": ("boolean",),
-    "stream_options": ("object",),
-    "store": ("boolean",),
-    "background": ("boolean",),
-    "previous_response_id": ("string",),
-    "include": ("array",),
-    "instructions": ("string", "array"),
-    "tools": ("array",),
-    "tool_choice": ("string", "object"),
-    "parallel_tool_calls": ("boolean",),
-    "text": ("object",),
-    "reasoning": ("object",),
-    "metadata": ("object",),
-} | dict.fromkeys(
-    ("max_output_tokens", "max_tool_calls", "temperature", "top_p", "top_logprobs"),
-    ("number",),
-)  # fmt: skip
-"""Fields of the API by their JSON kinds; all others are forwarded unseen."""
-
 LARGE = frozenset({"input", "tools", "instructions"})
+
+
+class Said(msgspec.Struct, gc=False):
+    """Fields of the API by their kinds, and those that gateways know; all others are forwarded unseen."""
+
+    model: Name
+    stream: Flag = None
+    stream_options: Object = None
+    store: Flag = None
+    background: Flag = None
+    previous_response_id: Word = None
+    include: List = None
+    tool_choice: str | Object = None
+    parallel_tool_calls: Flag = None
+    text: Object = None
+    reasoning: Object = None
+    metadata: Object = None
+    max_output_tokens: Number = None
+    max_tool_calls: Number = None
+    temperature: Number = None
+    top_p: Number = None
+    top_logprobs: Number = None
+    prompt: Any = None
+    conversation: Any = None
+    user: Any = None
+    session_id: Any = None
+    prompt_cache_key: Any = None
+    llmrouter: Any = None
+
+
+_open = Opened(Said, LARGE, {"model": ("string",)})
+
 UNSERVED = ("background", "conversation")
 """What only a vendor could keep: an answer made later, and a conversation by its id."""
 
@@ -67,23 +80,20 @@ class Responses:
     )  # fmt: skip
 
     def facts(self, op: Op, fields: Fields, headers: Mapping[str, str]) -> Facts:
-        require(fields, "model", "string")
-        said = values(fields, LARGE)
-        check_kinds(said, KINDS)
+        said = _open(fields)
         _check(fields, said)
         seen = peek(fields)
         needs = seen.needs | _needs(said)
-        own = hints.from_body(said)
-        named = (said.get("session_id"), said.get("prompt_cache_key"), said.get("user"))
+        own = hints.from_body(said.llmrouter)
         return Facts(
             op=op,
-            wire=Wire(NAME, op == "chat" and bool(said.get("stream"))),
-            asked=said["model"],
+            wire=Wire(NAME, op == "chat" and bool(said.stream)),
+            asked=said.model,
             hints=hints.hints(own, headers),
             needs=needs,
             input_tokens=seen.tokens,
-            max_output=whole(said, "max_output_tokens", 1),
-            session=hints.session(own, headers, *named),
+            max_output=whole(said.max_output_tokens, "max_output_tokens", 1),
+            session=hints.session(own, headers, said.session_id, said.prompt_cache_key, said.user),
             in_tool_loop=seen.in_tool_loop,
             replayable=op == "chat" and needs <= _REPLAYABLE and _is_fixed(said),
         )
@@ -137,31 +147,31 @@ class Responses:
         return responses_turns.resolved(fields, found)
 
 
-def _check(fields: Fields, said: Mapping[str, Any]) -> None:
+def _check(fields: Fields, said: Said) -> None:
     """Raises InvalidRequest for a body that no upstream should see."""
-    if said.get("prompt") is None:
+    if said.prompt is None:
         require(fields, "input", "string", "array")
     elif "input" in fields and (found := kind(fields["input"])) not in ("string", "array", "null"):
         raise InvalidRequest(f"input must be string or array, not {found}", param="input", code="invalid_type")
     for name in UNSERVED:
-        if said.get(name):
+        if getattr(said, name):
             message = f"{name} is not served: the answer would have to stay with one vendor"
             raise InvalidRequest(message, param=name, code="unsupported_parameter")
 
 
-def _needs(said: Mapping[str, Any]) -> set[str]:
+def _needs(said: Said) -> set[str]:
     """What an upstream's dialect must be able to say, as far as it does not stand in items and tools."""
     needs = set[str]()
-    if said.get("prompt") is not None:
+    if said.prompt is not None:
         needs.add("vendor_prompts")
-    if said.get("top_logprobs") or LOGPROBS in (said.get("include") or ()):
+    if said.top_logprobs or LOGPROBS in (said.include or ()):
         needs.add("logprobs")
-    format = (said.get("text") or {}).get("format")
+    format = (said.text or {}).get("format")
     if isinstance(format, dict) and format.get("type") in ("json_schema", "json_object"):
         needs.add(format["type"])
     return needs
 
 
-def _is_fixed(said: Mapping[str, Any]) -> bool:
+def _is_fixed(said: Said) -> bool:
     """Whether the same request is meant to give the same answer, of which nothing is kept."""
-    return said.get("temperature") == 0 and said.get("store") is False
+    return said.temperature == 0 and said.store is False

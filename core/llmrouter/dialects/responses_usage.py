@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from llmrouter.types import Usage
 
-from .openai_usage import cost_of, counts, own_key, searches_of
+from .openai_usage import Count, Details, cost_of, counts, own_key, searches_of
 
-_TOTALS = ("input_tokens", "output_tokens")
-_READ = ("cached_tokens", "cache_write_tokens")
-_REASONED = ("reasoning_tokens",)
+
+class Totals(msgspec.Struct, gc=False):
+    input_tokens: Count = 0
+    output_tokens: Count = 0
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
-    prompt, completion = counts(usage, _TOTALS)
-    read, write = counts(usage.get("input_tokens_details"), _READ)
-    (reasoning,) = counts(usage.get("output_tokens_details"), _REASONED)
+    said, details = counts(usage, Totals), counts(usage.get("input_tokens_details"), Details)
+    read, write = details.cached_tokens, details.cache_write_tokens
+    reasoning = counts(usage.get("output_tokens_details"), Details).reasoning_tokens
     return Usage(
-        input=max(0, prompt - read - write),
+        input=max(0, said.input_tokens - read - write),
         cache_read=read,
         cache_write=write,
-        output=max(0, completion - reasoning),
+        output=max(0, said.output_tokens - reasoning),
         reasoning=reasoning,
         searches=searches_of(usage),
         cost=cost_of(usage),

@@ -28,28 +28,29 @@ class Events:
         self.overflown = False
         self._rest = bytearray()
 
+    def whole(self, data: bytes) -> bytes | None:
+        """The data of bytes that are one event of one line, and need not be fed then; None of any others."""
+        if self._rest or not data.startswith(b"data: ") or data.find(b"\n") != len(data) - 2:
+            return None
+        return data[6:-2] if data.endswith(b"\n") and _CR not in data else None
+
     def feed(self, data: bytes) -> list[Event]:
         if self.overflown:
             return []
-        if not self._rest:  # nearly always one whole event, as most upstreams send them
-            if (said := _only_data(data)) is not None:
-                return [(data, said, "")]
-            if data.find(b"\n\n") == len(data) - 2 >= 0 and _CR not in data:
-                return [_event(data)]
-        buffer: bytes | bytearray = data
-        searched = 0
-        if self._rest:
-            searched = max(0, len(self._rest) - _OVERLAP)
-            self._rest += data
-            buffer = self._rest
+        if not self._rest and data.find(b"\n\n") == len(data) - 2 >= 0 and _CR not in data:
+            return [self._event(data)]  # one that comes alone, of several lines
+        buffer, self._rest = self._rest, bytearray()
+        searched = max(0, len(buffer) - _OVERLAP)
+        buffer += data
         events, start = [], 0
         for end in _cuts(buffer, searched):
-            events.append(_event(bytes(buffer[start:end])))
+            events.append(self._event(bytes(buffer[start:end])))
             start = end
-        if start or buffer is data:
-            self._rest = bytearray(buffer[start:])
-        if len(self._rest) > self._limit:
-            self.overflown, self._rest = True, bytearray()
+        del buffer[:start]
+        if len(buffer) > self._limit:
+            self.overflown = True
+        else:
+            self._rest = buffer
         return events
 
     def end(self) -> Event | None:
@@ -57,10 +58,23 @@ class Events:
         rest, self._rest = bytes(self._rest), bytearray()
         if not rest:
             return None
-        return _event(rest + (b"\n" if rest.endswith((b"\n", b"\r")) else b"\n\n"))
+        return self._event(rest + (b"\n" if rest.endswith((b"\n", b"\r")) else b"\n\n"))
+
+    def _event(self, raw: bytes) -> Event:
+        if (said := self.whole(raw)) is not None:
+            return raw, said, ""
+        lines: list[bytes] = []
+        name = ""
+        for line in _LINE_END.split(raw.removeprefix(BOM)):
+            field, _, value = line.partition(b":")
+            if field == b"data":
+                lines.append(value.removeprefix(b" "))
+            elif field == b"event":
+                name = value.removeprefix(b" ").decode(errors="replace")
+        return raw, b"\n".join(lines) if lines else None, name
 
 
-def _cuts(buffer: bytes | bytearray, at: int) -> Iterator[int]:
+def _cuts(buffer: bytearray, at: int) -> Iterator[int]:
     """Where events end. A last CR waits: an LF behind it would belong to the same line end."""
     if _CR not in buffer:
         while (end := buffer.find(b"\n\n", at) + 2) > 1:
@@ -70,23 +84,3 @@ def _cuts(buffer: bytes | bytearray, at: int) -> Iterator[int]:
     for found in _BLANK_LINE.finditer(buffer, at):
         if found.end() < len(buffer) or buffer.endswith(b"\n"):
             yield found.end()
-
-
-def _only_data(raw: bytes) -> bytes | None:
-    """The data of an event that is one line of it, closed by two LF; None of any other bytes."""
-    line, _, rest = raw.partition(b"\n")
-    return line[6:] if rest == b"\n" and line.startswith(b"data: ") and _CR not in line else None
-
-
-def _event(raw: bytes) -> Event:
-    if (said := _only_data(raw)) is not None:
-        return raw, said, ""
-    lines: list[bytes] = []
-    name = ""
-    for line in _LINE_END.split(raw.removeprefix(BOM)):
-        field, _, value = line.partition(b":")
-        if field == b"data":
-            lines.append(value.removeprefix(b" "))
-        elif field == b"event":
-            name = value.removeprefix(b" ").decode(errors="replace")
-    return raw, b"\n".join(lines) if lines else None, name
