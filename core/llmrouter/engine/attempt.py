@@ -181,12 +181,12 @@ class Attempt(msgspec.Struct, eq=False, kw_only=True):
     async def pour(self, into: Into) -> Failure | None:
         """Hand on what was held back, then each chunk's worth, until the answer is whole, or why it is not."""
         reading, held, self._held = self.reading, self._held, ()
-        reading.flow()
         try:
             if (written := into(held)) is not None:
                 await written
             if self._ended and reading.finished:  # it was whole when it was opened
                 return None
+            reading.flow()
             chunk, silence = self._chunk, self._silence
             assert chunk is not None
             assert silence is not None

@@ -58,7 +58,8 @@ class Exchange:
         self.facts = request.facts
         self.writer: Writer = self.dialect.writer(request)
         self.settings = self.expansion.engine or world.settings.engine
-        self.deadline = asyncio.get_running_loop().time() + self._seconds()
+        self.seconds = headers.seconds(facts.hints, self.settings.deadline)
+        self.deadline = asyncio.get_running_loop().time() + self.seconds
         self.decision: Decision | None = None
         self.attempts: Attempts = NONE
         self.outcome: Outcome = "cancelled"
@@ -99,7 +100,7 @@ class Exchange:
                 if tape and (kept := tape.done()):
                     await self.engine.store(key, kept, self.world)
                 return await self._complete(attempt)
-            if not await self._may_go_on(attempt, failure):
+            if not await self._goes_on_after(attempt, failure):
                 break
         return await self._fail(decision)
 
@@ -110,10 +111,6 @@ class Exchange:
             return trouble.exhausted(self.facts.id, taken, self.engine.clock())
         self._reservation = taken
         return None
-
-    def _seconds(self) -> float:
-        """What the request may take."""
-        return headers.seconds(self.facts.hints, self.settings.deadline)
 
     # ---- an answer ------------------------------------------------------------------------------
 
@@ -163,7 +160,7 @@ class Exchange:
         if (written := told(frames)) is not None:
             await written
 
-    async def _may_go_on(self, attempt: Attempt, failure: Failure) -> bool:
+    async def _goes_on_after(self, attempt: Attempt, failure: Failure) -> bool:
         """End an attempt whose answer broke off. Whether another one may follow."""
         committed = self.outlet.committed
         if committed:
@@ -254,9 +251,7 @@ class Exchange:
     def _made_key(self) -> str:
         """The name that identical requests share; "" where an answer is for this one only."""
         cache = self.world.settings.cache
-        if not self.facts.replayable or self.facts.hints.get("cache") == "no":
-            return ""
-        if cache is None and not self.settings.coalesce:
+        if self.facts.hints.get("cache") == "no" or (cache is None and not self.settings.coalesce):
             return ""
         try:
             return self.engine.replays.key(self.dialect, self.request, shared=cache is not None and cache.shared)
@@ -284,7 +279,7 @@ class Exchange:
         await self.outlet.settle()
         lines = self.attempts.lines()
         if self.attempts.left() <= 0:
-            why = trouble.timed_out(self.facts.id, lines, self._seconds())
+            why = trouble.timed_out(self.facts.id, lines, self.seconds)
         elif self.attempts.admission.refused and not self.attempts.made:
             why = trouble.exhausted(self.facts.id, self.attempts.admission.refused, self.engine.clock())
         elif self.attempts.admission.queue and not self.attempts.made:

@@ -72,7 +72,7 @@ class Inspection(msgspec.Struct, eq=False):
 
     expect: Callable[[], Expected]
     json: bool = True
-    said: Strand = field(default_factory=Strand)  # of text; its `add` is the short way for one
+    _text: Strand = field(default_factory=Strand)
     _thought: Strand | None = None
     _known: Expected | None = None
     _calls: dict[str, tuple[ToolStart, list[str]]] = {}  # by id, with fragments of the arguments
@@ -82,25 +82,31 @@ class Inspection(msgspec.Struct, eq=False):
     def see(self, event: Event) -> str:
         """What is wrong with the answer so far; "" as long as nothing is."""
         if type(event) is Text:  # nearly all are, and `isinstance` asks the metaclass of a struct
-            if self.said.add(event.text):
+            if self._text.add(event.text):
                 self._wrong = LOOP
         elif type(event) is Thought:
             if self._thought is None:
                 self._thought = Strand()
             if self._thought.add(event.text):
                 self._wrong = LOOP
-        elif isinstance(event, ToolArgs):
+        elif type(event) is ToolArgs:
             if call := self._calls.get(event.id):
                 call[1].append(event.json)
-        elif isinstance(event, ToolStart):
+        elif type(event) is ToolStart:
             self._calls.setdefault(event.id, (event, []))
         elif isinstance(event, Refusal | Result):
             self._spoke = True
         return self._wrong
 
+    def hears(self, kind: type[Event]) -> Callable[[str], bool] | None:
+        """The short way for more of what was seen last: takes its words, and says whether they loop now."""
+        if kind is Text:
+            return self._text.add
+        return self._thought.add if kind is Thought and self._thought else None
+
     def end(self, reason: str) -> str:
         """What is wrong with the whole answer, which finished for that `reason`."""
-        if not self._wrong and (self.said.loops() or (self._thought and self._thought.loops())):
+        if not self._wrong and (self._text.loops() or (self._thought and self._thought.loops())):
             self._wrong = LOOP
         if self._wrong or reason not in ENDS:
             return self._wrong
@@ -122,7 +128,7 @@ class Inspection(msgspec.Struct, eq=False):
 
     @property
     def text(self) -> str:
-        return "".join(self.said.pieces)
+        return "".join(self._text.pieces)
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:
@@ -143,7 +149,7 @@ class Inspection(msgspec.Struct, eq=False):
     def _wrong_text(self) -> str:
         text = self.text
         if not text or text.isspace():
-            wordless = "" in self.said.pieces  # output that an event has no words for, such as a picture
+            wordless = "" in self._text.pieces  # output that an event has no words for, such as a picture
             return "" if wordless or self.expected.may_be_empty else EMPTY
         return _wrong_json(text, self.expected.schema) if self.json and self.expected.json else ""
 

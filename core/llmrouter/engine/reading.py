@@ -17,7 +17,6 @@ from llmrouter.types import (
     Finish,
     Frame,
     Spent,
-    Text,
     Thought,
     ToolArgs,
     ToolStart,
@@ -51,26 +50,28 @@ class Reading(msgspec.Struct, eq=False):
     finished: bool = False  # a Finish was seen
     fault: Fault | None = None  # to be judged once what came before it was taken
     flaw: Failure | None = None
-    hears: Callable[[str], bool] | None = None  # takes text that is like the one before
+    last: type[Event] | None = None  # the kind of the last output, where `hears` takes more of it
+    hears: Callable[[str], bool] | None = None
 
     def flow(self) -> None:
-        """What was held back is written now, and what comes after it as soon as it may be."""
+        """What was held back is written, and what comes after it will be as soon as it may."""
         self.given = True
         self.flows = not (self.whole or self.finished)
         self.holds = self.whole and not self.finished
 
     def see(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         """Note what the frames mean. What comes with or after a fault is left out."""
-        hears = self.hears
+        last, hears = self.last, self.hears
         event: Any  # its kind is asked once
         for frame in frames:
             for event in frame.events:
                 kind = type(event)
-                if kind is Text and hears:  # nearly all are
+                if kind is last and hears:  # nearly all are: one word after the other
                     if hears(event.text):
                         self._flawed(LOOP)
                 elif kind in SPOKEN:  # `isinstance` asks the metaclass of a struct, and that takes its time
                     self._spoken(event, kind)
+                    last, hears = self.last, self.hears
                 elif kind is Begin:
                     self.via = event.via
                 elif kind is Spent:
@@ -86,16 +87,16 @@ class Reading(msgspec.Struct, eq=False):
             self.first_output = self.clock()
             if not self.whole:
                 self.holds = False
-        inspection = self.inspection
         self.lively = kind in LIVELY
         if kind is ToolStart and self.calls and not self.finished:
             self.holds, self.flows = True, False
         if self.counts:
             self.characters += len(getattr(event, "text", "") or getattr(event, "json", ""))
-        elif inspection:
-            self.hears = None if self.lively else inspection.said.add  # until it says something else than text
-        if inspection and (wrong := inspection.see(event)):
-            self._flawed(wrong)
+        if inspection := self.inspection:
+            if wrong := inspection.see(event):
+                self._flawed(wrong)
+            if not self.counts:
+                self.last, self.hears = kind, inspection.hears(kind)
 
     def _finish(self, finish: Finish) -> None:
         if not self.finished and self.inspection and (wrong := self.inspection.end(finish.reason)):
