@@ -10,11 +10,13 @@ import pytest
 from msgspec.structs import replace
 
 from llmrouter.dialects.common import parse
+from llmrouter.engine.memory import Memory
+from llmrouter.engine.memory_cache import MemoryCache
 from llmrouter.errors import TransportError
 from llmrouter.settings import EngineSettings, StreamSettings, TimeoutSettings
 from llmrouter.testing import run
-from llmrouter.types import Request
-from tests.house import Answer, House, Socket, Upstream, chunk, error, streamed
+from llmrouter.types import Card, Request
+from tests.house import Answer, House, Socket, Upstream, chunk, endpoint, error, streamed
 
 CUT = TransportError("truncated", "cut")
 
@@ -328,5 +330,36 @@ def test_nobody_is_kept_alive_who_has_left(stream: bool) -> None:
         await asyncio.sleep(60)
         assert socket.body == written
         assert len(asyncio.all_tasks()) == 1
+
+    run(main())
+
+
+# ---- what a vendor wants back
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_what_a_later_request_may_refer_to_is_stored_before_it_is_told(keeps: bool) -> None:
+    async def main() -> None:
+        told: list[int] = []
+
+        class Watching(Socket):
+            async def write(self, data: bytes) -> None:
+                if b'"finish_reason":"tool_calls"' in data:
+                    told.append(len(kept))
+                await super().write(data)
+
+        class Kept(MemoryCache):
+            async def set(self, key: str, value: bytes, ttl: float) -> None:
+                kept.append(key)
+
+        kept: list[str] = []
+        thought = {"index": 0, "delta": {"reasoning_content": "hm"}, "finish_reason": None}
+        answer = [chunk(choices=[thought]), *called("{}", finish="tool_calls")]
+        card = Card(keeps=frozenset({"openai.chat"} if keeps else ()))
+        one = House({"a/m": Upstream([Answer(answer)])}, endpoints=[endpoint("a/m", card=card)])
+        one.engine.memory = Memory(Kept(1, one.engine.clock), one.engine.log)
+        await one.ask(Watching(), stream=True)
+        assert told == [int(keeps)]
+        assert one.record.outcome == "complete"
 
     run(main())
