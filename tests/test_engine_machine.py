@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmrouter.engine.attempt import Attempt, Broken
+from llmrouter.engine.attempt import Attempt
 from llmrouter.engine.attempts import Attempts
 from llmrouter.engine.calls import Calls
 from llmrouter.engine.exchange import Exchange
@@ -78,15 +78,12 @@ def attempts_that_are_not_recorded(patch: pytest.MonkeyPatch) -> None:
 
 
 def answers_that_end_anywhere(patch: pytest.MonkeyPatch) -> None:
-    more = Attempt.more
+    pour = Attempt.pour
 
-    async def some(self: Attempt) -> Any:
-        try:
-            return await more(self)
-        except Broken:
-            return None
+    async def some(self: Attempt, into: Any) -> None:
+        await pour(self, into)
 
-    patch.setattr(Attempt, "more", some)
+    patch.setattr(Attempt, "pour", some)
 
 
 def flights_that_stay(patch: pytest.MonkeyPatch) -> None:

@@ -455,15 +455,16 @@ def test_a_cut_after_the_commit_point_is_an_error_in_band_and_never_a_clean_end(
     in_time(main())
 
 
-def test_a_finish_without_an_end_mark_is_whole() -> None:
+@pytest.mark.parametrize("begin", [[chunk("all"), chunk(finish="stop")], [chunk("all") + chunk(finish="stop")]])
+@pytest.mark.parametrize("end", [[], [TransportError("truncated", "reset")], [100.0]])
+def test_a_finish_without_an_end_mark_is_whole(begin: list[Any], end: list[Any]) -> None:
     async def main() -> None:
-        for end in ([], [TransportError("truncated", "reset")], [100.0]):
-            house = House({"a/m": Upstream([Answer([chunk("all"), chunk(finish="stop"), *end])])})
-            before = house.engine.clock()
-            socket = await house.ask(stream=True)
-            assert socket.body.endswith(b"data: [DONE]\n\n")
-            assert house.record.outcome == "complete"
-            assert house.engine.clock() - before <= 2.1
+        house = House({"a/m": Upstream([Answer([*begin, *end])])})
+        before = house.engine.clock()
+        socket = await house.ask(stream=True)
+        assert socket.body.endswith(b"data: [DONE]\n\n")
+        assert house.record.outcome == "complete"
+        assert house.engine.clock() - before <= 2.1
 
     in_time(main())
 
@@ -512,9 +513,19 @@ def test_the_deadline_of_the_client_is_kept() -> None:
     in_time(main())
 
 
-def test_an_answer_larger_than_allowed_is_not_read_to_its_end() -> None:
+def test_a_stream_may_take_its_time_as_long_as_it_goes_on() -> None:
     async def main() -> None:
-        huge: list[Any] = [b"x" * 1_000] * 1_000
+        slow = [step for word in ["one", "two", "three", "four", "five"] for step in (20.0, chunk(f"{word} "))]
+        house = House({"a/m": Upstream([Answer([*slow, *streamed("six")])])})
+        assert (await house.ask(stream=True)).text == "one two three four five six"
+
+    in_time(main())
+
+
+@pytest.mark.parametrize("piece", [b"x" * 1_000, chunk("word " * 200)])
+def test_an_answer_larger_than_allowed_is_not_read_to_its_end(piece: bytes) -> None:
+    async def main() -> None:
+        huge: list[Any] = [piece] * 1_000
         house = House({"a/m": Upstream([Answer(huge)]), "b/m": good()}, settings=EngineSettings(max_answer=10_000))
         assert (await house.ask()).status == 200
         assert house.kinds == ["malformed_chunk", None]

@@ -10,11 +10,13 @@ import pytest
 from msgspec.structs import replace
 
 from llmrouter.dialects.common import parse
+from llmrouter.engine.memory import Memory
+from llmrouter.engine.memory_cache import MemoryCache
 from llmrouter.errors import TransportError
 from llmrouter.settings import EngineSettings, StreamSettings, TimeoutSettings
 from llmrouter.testing import run
-from llmrouter.types import Request
-from tests.house import Answer, House, Socket, Upstream, chunk, error, streamed
+from llmrouter.types import Card, Request
+from tests.house import Answer, House, Socket, Upstream, chunk, endpoint, error, streamed
 
 CUT = TransportError("truncated", "cut")
 
@@ -150,6 +152,17 @@ def test_buffer_writes_nothing_before_all_is_there() -> None:
     run(main())
 
 
+def test_an_answer_that_is_none_is_not_waited_for_once_it_has_finished() -> None:
+    async def main() -> None:
+        one = house([chunk(finish="stop"), 90.0], streamed("ok"), engine(on_break="buffer"))
+        before = one.engine.clock()
+        assert (await one.ask(stream=True)).text == "ok"
+        assert one.kinds == ["degraded", None]
+        assert one.engine.clock() - before < 3
+
+    run(main())
+
+
 def test_an_answer_that_is_too_large_to_be_held_goes_to_the_next() -> None:
     async def main() -> None:
         settings = EngineSettings(stream=StreamSettings(on_break="buffer"), max_answer=10_000)
@@ -189,6 +202,60 @@ def test_held_calls_are_written_when_the_answer_is_whole() -> None:
         assert socket.text == "text"
         assert b"tool_calls" not in socket.body
         assert b'"error"' in socket.body
+
+    run(main())
+
+
+def test_a_call_that_was_held_is_not_written_if_it_is_spoiled() -> None:
+    async def main() -> None:
+        spoiled = [chunk("text"), *called('{"a":', finish="tool_calls")]
+        one = house(spoiled, streamed("never"), engine(hold_tool_calls=True))
+        socket = await one.ask(stream=True)
+        assert socket.text == "text"
+        assert b"tool_calls" not in socket.body
+        assert b'"error"' in socket.body
+        assert one.kinds == ["degraded"]
+
+    run(main())
+
+
+def test_a_call_that_is_held_keeps_pace() -> None:
+    async def main() -> None:
+        settings = EngineSettings(
+            stream=StreamSettings(hold_tool_calls=True), timeouts=TimeoutSettings(min_rate=5.0)
+        )
+        crawling = [step for piece in called(*["1"] * 100) for step in (piece, 2.0)]
+        one = house([chunk("text"), 1.0, *crawling], [], settings)
+        before = one.engine.clock()
+        await one.ask(stream=True)
+        assert one.kinds == ["stall"]
+        assert one.engine.clock() - before < 25
+
+    run(main())
+
+
+# ---- what comes before and after
+
+
+@pytest.mark.parametrize("comments", [64, 65])
+def test_a_preamble_is_held_back_only_so_long(comments: int) -> None:
+    async def main() -> None:
+        one = house([*[b": hello\n\n"] * comments, CUT], streamed("ok"), engine())
+        socket = await one.ask(stream=True)
+        assert (socket.text == "ok") is (comments == 64)
+        assert one.kinds == (["truncated", None] if comments == 64 else ["truncated"])
+
+    run(main())
+
+
+def test_an_error_ends_an_answer_at_once() -> None:
+    async def main() -> None:
+        for begin in ([], [chunk("one")]):
+            one = house([*begin, b'data: {"error": {"message": "x"}}\n\n', 90.0], streamed("ok"), engine())
+            before = one.engine.clock()
+            await one.ask(stream=True)
+            assert one.kinds[0] == "server_error"
+            assert one.engine.clock() - before < 1
 
     run(main())
 
@@ -263,5 +330,36 @@ def test_nobody_is_kept_alive_who_has_left(stream: bool) -> None:
         await asyncio.sleep(60)
         assert socket.body == written
         assert len(asyncio.all_tasks()) == 1
+
+    run(main())
+
+
+# ---- what a vendor wants back
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_what_a_later_request_may_refer_to_is_stored_before_it_is_told(keeps: bool) -> None:
+    async def main() -> None:
+        told: list[int] = []
+
+        class Watching(Socket):
+            async def write(self, data: bytes) -> None:
+                if b'"finish_reason":"tool_calls"' in data:
+                    told.append(len(kept))
+                await super().write(data)
+
+        class Kept(MemoryCache):
+            async def set(self, key: str, value: bytes, ttl: float) -> None:
+                kept.append(key)
+
+        kept: list[str] = []
+        thought = {"index": 0, "delta": {"reasoning_content": "hm"}, "finish_reason": None}
+        answer = [chunk(choices=[thought]), *called("{}", finish="tool_calls")]
+        card = Card(keeps=frozenset({"openai.chat"} if keeps else ()))
+        one = House({"a/m": Upstream([Answer(answer)])}, endpoints=[endpoint("a/m", card=card)])
+        one.engine.memory = Memory(Kept(1, one.engine.clock), one.engine.log)
+        await one.ask(Watching(), stream=True)
+        assert told == [int(keeps)]
+        assert one.record.outcome == "complete"
 
     run(main())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -30,6 +30,8 @@ TRUNCATED = Failure(
     kind="truncated", scope="endpoint", message="the answer ended before it was finished", by="answer"
 )
 Judge = Callable[[int, Mapping[str, str], bytes], Verdict]
+Into = Callable[[Sequence[Frame]], Awaitable[None] | None]
+"""Hands frames on: what is to be awaited before there may be more, if anything is."""
 Mend = Callable[[Sequence[Frame], bool], "tuple[Sequence[Frame], str] | None"]
 """Frames of a whole answer, and whether they are flawed → the answer as it was meant, and what was mended."""
 
@@ -42,43 +44,34 @@ class Broken(Exception):
         self.failure = failure
 
 
-class Attempt:
+class Attempt(msgspec.Struct, eq=False, kw_only=True):
     """Owns one reply, one reservation and one place in flight. `finish` ends all three, once, without waiting."""
 
-    _chunks: AsyncIterator[bytes]
-
-    def __init__(
-        self,
-        *,
-        turn: Turn,
-        provider: Provider,
-        judge: Judge,
-        reader: Reader,
-        reading: Reading,
-        reservation: Reservation,
-        ticket: Ticket,
-        patience: Patience,
-        clock: Clock,
-        started: float,
-        role: Role = "turn",
-        tokens: int = 0,  # of the prompt, as far as they are known
-        mend: Mend | None = None,
-    ) -> None:
-        self.turn, self.provider, self.judge, self.reader, self.reading = turn, provider, judge, reader, reading
-        self.reservation, self.ticket = reservation, ticket
-        self.patience, self.clock, self.started, self.role = patience, clock, started, role
-        self.tokens, self.mend = tokens, mend
-        self.sent = False
-        self.reply: Reply | None = None
-        self.sightings: tuple[Sighting, ...] = ()
-        self.line: Line | None = None
-        self.spare: Sequence[Frame] = ()  # a whole answer that was not good enough
-        self.repaired = ""
-        self.dropped: tuple[str, ...] = ()  # what the upstream was not told, or was told otherwise
-        self._held: Sequence[Frame] = ()
-        self._size = 0
-        self._ended = False  # the upstream has no more bytes
-        self._silence: Silence | None = None
+    turn: Turn
+    provider: Provider
+    judge: Judge
+    reader: Reader
+    reading: Reading
+    reservation: Reservation
+    ticket: Ticket
+    patience: Patience
+    clock: Clock
+    started: float
+    role: Role = "turn"
+    tokens: int = 0  # of the prompt, as far as they are known
+    mend: Mend | None = None
+    sent: bool = False
+    reply: Reply | None = None
+    sightings: tuple[Sighting, ...] = ()
+    line: Line | None = None
+    spare: Sequence[Frame] = ()  # a whole answer that was not good enough
+    repaired: str = ""
+    dropped: tuple[str, ...] = ()  # what the upstream was not told, or was told otherwise
+    _chunk: Callable[[], Awaitable[bytes]] | None = None  # the upstream's next bytes
+    _held: Sequence[Frame] = ()
+    _size: int = 0  # bytes that were read, as long as they are limited
+    _ended: bool = False  # nothing more is read
+    _silence: Silence | None = None
 
     @property
     def first_output(self) -> float | None:
@@ -87,47 +80,54 @@ class Attempt:
     # ---- the way in -----------------------------------------------------------------------------
 
     async def open(self, call: Call) -> Failure | None:
-        """Send, and read up to the first output. What the upstream does wrong is a value here."""
+        """Send, and read up to the first output. What the upstream does wrong is a value here.
+
+        The one timer of an attempt ends the wait for the headers, too.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        silence = self._silence = Silence(self.patience, self.reading, task)
+        self.sent = True
         try:
-            return await self._sent(call) or await self._begun()
+            try:
+                reply = self.reply = await self.provider.send(call)
+            finally:
+                silence.headed(self.reply)
+            return await self._begun(reply, silence)
         except Broken as broken:
             return broken.failure
         except TransportError as error:
-            self.sent = self.sent and error.sent
+            self.sent = error.sent
             return _of(error)
+        except asyncio.CancelledError:
+            if self.reply is None and silence.expired and task.uncancel() == 0:
+                return silence.expired
+            raise
         except Exception as error:  # a provider plugin's own mistake must not take the request down
             return _internal(error)
 
-    async def _begun(self) -> Failure | None:
-        """The headers are there."""
-        reply = self.reply
-        assert reply is not None
+    async def _begun(self, reply: Reply, silence: Silence) -> Failure | None:
+        """The headers are there: read as far as an answer may be replaced, to its first output or to its end."""
         if reply.status >= 300:
             return await self._refused(reply)
         verdict = self.judge(reply.status, reply.headers, b"")
         self.sightings = verdict.sightings
         if verdict.failure:
             return verdict.failure
-        self._chunks = aiter(reply.chunks())
-        return await self._hold_back()
-
-    async def _sent(self, call: Call) -> Failure | None:
-        """Wait for the headers. The one timer of an attempt ends this wait, too."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
-        assert task is not None
-        silence = self._silence = Silence(self.patience, self.reading, loop)
-        silence.begin(task)
-        self.sent = True
-        try:
-            self.reply = await self.provider.send(call)
-        except asyncio.CancelledError:
-            if silence.expired and task.uncancel() == 0:
-                return silence.expired
-            raise
-        finally:
-            silence.headed(self.reply)
-        return None
+        held: list[Frame] = []
+        chunk = self._chunk = aiter(reply.chunks()).__anext__
+        while True:
+            try:
+                frames = self._measured(await chunk())
+            except (StopAsyncIteration, TransportError) as error:
+                held += self.reading.see([*self._end(error)])
+                break
+            silence.heard()
+            if frames:
+                held += self.reading.see([*frames])
+                if self._is_enough(held, silence):
+                    break
+        return self._failed(held)
 
     async def _refused(self, reply: Reply) -> Failure:
         body = b""
@@ -145,34 +145,18 @@ class Attempt:
             by="status",
         )
 
-    async def _hold_back(self) -> Failure | None:
-        """Read as far as an answer may be replaced: up to its first output, or to its end."""
-        held: list[Frame] = []
-        while not self._is_released():
-            try:
-                frames = self._read(await anext(self._chunks))
-            except (StopAsyncIteration, TransportError) as error:
-                frames = self._end(error)
-            if frames:
-                held += frames
-                if self._is_too_much(held):
-                    break
-        return self._failed(held)
-
-    def _is_released(self) -> bool:
+    def _is_enough(self, held: Sequence[Frame], silence: Silence) -> bool:
+        """Whether no more must be held back: an answer may be written, or is none, or goes on for ever."""
         reading = self.reading
-        if self._ended or reading.fault:
+        if reading.fault:
             return True
-        if reading.flaw:  # its usage may still come, unless it would go on for ever
+        if reading.first_output is None and (len(held) > HELD_FRAMES or self._size > HELD_BYTES):
+            return True
+        if reading.finished:
+            silence.hurry()  # its usage may still come, in seconds, not in its whole patience
+        if reading.flaw:  # nor would it ever come to one that goes on for ever
             return not reading.finished
         return not reading.holds
-
-    def _is_too_much(self, held: Sequence[Frame]) -> bool:
-        if self.reading.first_output is None:
-            return len(held) > HELD_FRAMES or self._size > HELD_BYTES
-        if self._size > self.patience.max_answer:
-            raise self._too_large()
-        return False
 
     def _failed(self, held: Sequence[Frame]) -> Failure | None:
         """What is wrong with what was held back; it is kept to be given where nothing is."""
@@ -194,63 +178,75 @@ class Attempt:
 
     # ---- the answer -----------------------------------------------------------------------------
 
-    async def more(self) -> Sequence[Frame] | None:
-        """The next frames: what was held back, then a chunk's worth. None: the answer is whole. Raises Broken."""
-        reading = self.reading
-        if held := self._held:
-            self._held, reading.given = (), True
-            return held
-        kept: list[Frame] = []
-        while not self._ended:
-            if reading.fault:
-                raise Broken(self._fault(reading.fault))
-            try:
-                frames = self._read(await anext(self._chunks))
-            except (StopAsyncIteration, TransportError) as error:
-                frames = self._end(error)
-            if not frames:
-                continue
-            if reading.keeps:
-                kept += frames
-            elif not kept:
-                return frames
-            elif reading.flaw:
-                raise Broken(reading.flaw)
-            else:
-                return [*kept, *frames]
-        if not reading.finished:
-            raise Broken(TRUNCATED)
-        return None
+    async def pour(self, into: Into) -> Failure | None:
+        """Hand on what was held back, then each chunk's worth, until the answer is whole, or why it is not."""
+        reading, held, self._held = self.reading, self._held, ()
+        try:
+            if (written := into(held)) is not None:
+                await written
+            if self._ended and reading.finished:  # it was whole when it was opened
+                return None
+            reading.flow()
+            chunk, silence = self._chunk, self._silence
+            assert chunk is not None
+            assert silence is not None
+            feed = self.reader.feed if self.turn.candidate.wire.stream else self._measured
+            time = silence.time
+            while not self._ended:  # as many rounds as an answer has events
+                try:
+                    frames = feed(await chunk())
+                    silence.heard_at = time()
+                except (StopAsyncIteration, TransportError) as error:
+                    frames = self._end(error)
+                seen = reading.see([*frames])
+                if not reading.flows:
+                    seen = self._let_through(seen, silence)
+                if (written := into(seen)) is not None:
+                    await written
+        except Broken as broken:
+            return broken.failure
+        return self._lacking()
 
-    def _read(self, chunk: bytes) -> Sequence[Frame]:
-        silence = self._silence
-        assert silence is not None
-        silence.heard()
-        self._size += len(chunk)
-        if self._size > self.patience.max_answer and not self.turn.candidate.wire.stream:
-            raise self._too_large()
-        frames = self.reader.feed(chunk)
+    def _lacking(self) -> Failure | None:
+        """Why the answer is not whole."""
+        if self.reading.fault:
+            return self._fault(self.reading.fault)
+        return None if self.reading.finished else TRUNCATED
+
+    def _measured(self, data: bytes) -> Iterable[Frame]:
+        """Their frames, of an answer that is limited as a whole."""
+        self._size += len(data)
+        if self._size > self.patience.max_answer:
+            message = f"the answer is larger than {self.patience.max_answer} bytes"
+            raise Broken(Failure(kind="malformed_chunk", scope="endpoint", message=message, by="answer"))
+        return self.reader.feed(data)
+
+    def _let_through(self, frames: Sequence[Frame], silence: Silence) -> Sequence[Frame]:
+        """What may be written of these and of those before them, where they do not simply flow on."""
+        reading, held = self.reading, self._held
+        if held or reading.finished:
+            silence.hurry()
+        if reading.fault:
+            self._ended = True  # what came before it is written first
         if not frames:
             return ()
-        seen = self.reading.see([*frames])
-        if self.reading.finished:
-            silence.hurry()  # from here on the upstream is given seconds, not its whole patience
-        return seen
+        if reading.holds:
+            self._held = [*held, *frames]
+            return ()
+        if held and reading.flaw:
+            raise Broken(reading.flaw)
+        self._held = ()
+        return [*held, *frames]
 
-    def _end(self, why: StopAsyncIteration | TransportError) -> Sequence[Frame]:
-        """No more bytes. After a finish it does not matter why."""
-        failure = self._silence and self._silence.expired
-        if not failure and isinstance(why, TransportError):
-            failure = _of(why)
-        if failure and not self.reading.finished:
-            raise Broken(failure)
-        seen = self.reading.see(list(self.reader.end()))
-        self._ended = not self.reading.fault  # which is raised first
-        return seen
-
-    def _too_large(self) -> Broken:
-        message = f"the answer is larger than {self.patience.max_answer} bytes"
-        return Broken(Failure(kind="malformed_chunk", scope="endpoint", message=message, by="answer"))
+    def _end(self, why: StopAsyncIteration | TransportError) -> Iterable[Frame]:
+        """No more bytes: the last frames. After a finish it does not matter why."""
+        if not self.reading.finished:
+            if failure := self._silence and self._silence.expired:
+                raise Broken(failure)
+            if isinstance(why, TransportError):
+                raise Broken(_of(why))
+        self._ended = True
+        return self.reader.end()
 
     def _fault(self, fault: Fault) -> Failure:
         if fault.malformed:
@@ -275,12 +271,12 @@ class Attempt:
         """The only way out, from every state. The first call counts; later ones do nothing."""
         if self.line is not None:
             return
+        turn, reply, reading = self.turn, self.reply, self.reading
         if self._silence:
             self._silence.end()
-        if self.reply:
-            self.reply.close()
-        turn, reading = self.turn, self.reading
-        answered = self.sent and not (self.reply and self.reply.status >= 300)  # it was taken on, and may be billed
+        if reply:
+            reply.close()
+        answered = self.sent and not (reply and reply.status >= 300)  # it was taken on, and may be billed
         usage, first = reading.usage, reading.first_output
         cost: float | None = 0.0
         if answered:

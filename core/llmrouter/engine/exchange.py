@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -29,7 +29,7 @@ from llmrouter.types import (
 )
 
 from . import headers, recording, trouble
-from .attempt import Attempt, Broken
+from .attempt import Attempt, Broken, Into
 from .attempts import CANCELLED, NONE, Attempts
 from .flights import Flight
 from .outlet import Outlet
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 LATE = Failure(kind="stall", scope="request", message="no answer within the request's own time", by="clock")
 UNUSED = Usage()
+NOTHING = frozenset[str]()
 
 
 class Exchange:
@@ -74,33 +75,34 @@ class Exchange:
 
     async def run(self) -> None:
         """Serve the request to its end. Only cancellation leaves it early; `close` comes after either."""
-        if not self._is_admitted() and (refusal := await self._admit()):
+        # What the client itself is limited to is taken once for the whole request, where nobody need be asked.
+        self._reservation = self.engine.quota.take(self.world.limits.admission(self.facts.client))
+        if self._reservation is None and (refusal := await self._admit()):
             return await self._refuse(refusal)
         if self.facts.wire.stream:
             self.outlet.keep_alive(
                 self.settings.stream.keep_alive, self.writer, partial(headers.answer, self, None)
             )
-        key = self._key = self._made_key()
+        key = self._key = self._made_key() if self.facts.replayable else ""
         if key and (await self._answered_by_cache(key) or await self._answered_by_another(key)):
             return await self._complete(None)
-        self.decision = self.engine.decide(self.request, self.world, self.expansion)
-        self.attempts = self._planned(self.decision)
-        while (not self.outlet.committed or self._rescue) and (attempt := await self._opened()):
+        decision = self.decision = self.engine.decide(self.request, self.world, self.expansion)
+        self.attempts = Attempts(
+            self.engine, self.request, self.world, self.expansion.group, self.settings, self.deadline, decision
+        )
+        while (not self.outlet.committed or self._rescue) and (
+            attempt := await self.attempts.open("rescue" if self._rescue else "turn")
+        ):
             tape = self._recorder(attempt) if key and not self._rescue else None
-            if await self._answered_by(attempt, tape):
+            failure = await attempt.pour(self._way(attempt, tape, self._rescue))
+            if failure is None:
+                attempt.finish(None)
                 if tape and (kept := tape.done()):
                     await self.engine.store(key, kept, self.world)
                 return await self._complete(attempt)
-            if not self.outlet.committed:
-                self._begin_anew()
-            elif not self._go_on():
+            if not await self._goes_on_after(attempt, failure):
                 break
-        return await self._fail(self.decision)
-
-    def _is_admitted(self) -> bool:
-        """Take what the client itself is limited to, once for the whole request, where nobody need be asked."""
-        self._reservation = self.engine.quota.take(self.world.limits.admission(self.facts.client))
-        return self._reservation is not None
+        return await self._fail(decision)
 
     async def _admit(self) -> Trouble | None:
         """Ask for what the client itself is limited to. Why it may not have it, or None."""
@@ -110,34 +112,63 @@ class Exchange:
         self._reservation = taken
         return None
 
-    def _planned(self, decision: Decision) -> Attempts:
-        group, settings = self.expansion.group, self.settings
-        return Attempts(self.engine, self.request, self.world, group, settings, self.deadline, decision)
-
-    def _opened(self) -> Awaitable[Attempt | None]:
-        return self.attempts.open("rescue" if self._rescue else "turn")
-
     # ---- an answer ------------------------------------------------------------------------------
 
-    async def _answered_by(self, attempt: Attempt, tape: recording.Recorder | None) -> bool:
-        keeps, rescue, head = attempt.turn.endpoint.card.keeps, self._rescue, partial(headers.answer, self, attempt)
-        try:
-            while (frames := await attempt.more()) is not None:
-                if tape:
-                    tape.take(frames)
-                if rescue:
-                    frames = rescue.passed(frames)
-                if keeps:
-                    await self._forward(frames, attempt)
-                elif data := self._written(frames):  # the same, without a coroutine for each event
-                    await self.outlet.write(data, head)
-        except Broken as broken:
-            self._broken = self._broken or (broken.failure if self.outlet.committed else None)
-            await self.attempts.failed(
-                attempt, broken.failure, last=self.outlet.committed and not self._can_rescue()
-            )
-            return False
-        attempt.finish(None)
+    def _way(
+        self, attempt: Attempt | None, tape: recording.Recorder | None = None, rescue: Rescue | None = None
+    ) -> Into:
+        """How the frames of one answer come to the client. What is the same for all of them is asked here."""
+        write, tell, wire = self.writer.write, self.outlet.write, self.facts.wire
+        head = partial(headers.answer, self, attempt)
+
+        def told(frames: Sequence[Frame]) -> Awaitable[None] | None:
+            data = b""
+            for frame in frames:
+                data += write(frame, frame.wire == wire)
+            return tell(data, head) if data else None
+
+        keeps = attempt.turn.endpoint.card.keeps if attempt else NOTHING
+        if tape or rescue or keeps or self._said or self._flight:
+            return partial(self._noted, told, tape, rescue, keeps)
+        return told
+
+    def _noted(
+        self,
+        told: Into,
+        tape: recording.Recorder | None,
+        rescue: Rescue | None,
+        keeps: frozenset[str],
+        frames: Sequence[Frame],
+    ) -> Awaitable[None] | None:
+        """The same, with notes for those who may need the frames once more."""
+        if tape:
+            tape.take(frames)
+        if rescue:
+            frames = rescue.passed(frames)
+        if self._flight:
+            self._flight.take(frames)
+        if self._said:
+            for frame in frames:
+                self._said.take(frame.events)
+        if keeps and (kept := _named(frames, keeps)):
+            return self._told_after(kept, told, frames)
+        return told(frames)
+
+    async def _told_after(self, kept: Iterable[Keep], told: Into, frames: Sequence[Frame]) -> None:
+        """A client may refer to what it was told at once, and to another worker."""
+        await self._keep(kept)
+        if (written := told(frames)) is not None:
+            await written
+
+    async def _goes_on_after(self, attempt: Attempt, failure: Failure) -> bool:
+        """End an attempt whose answer broke off. Whether another one may follow."""
+        committed = self.outlet.committed
+        if committed:
+            self._broken = self._broken or failure
+        await self.attempts.failed(attempt, failure, last=committed and not self._can_rescue())
+        if committed:
+            return self._go_on()
+        self._begin_anew()
         return True
 
     def _begin_anew(self) -> None:
@@ -192,12 +223,13 @@ class Exchange:
 
     async def _followed(self, flight: Flight) -> Failure | None:
         """Give what another request is given. The failure that ended it, or that its client has left."""
-        seen = 0
+        seen, into = 0, self._way(None)
         try:
             async with asyncio.timeout_at(self.deadline):  # its own, whatever the other's is
                 while (frames := await flight.more(seen)) is not None:
                     seen += len(frames)
-                    await self._forward(frames, None)
+                    if (written := into(frames)) is not None:
+                        await written
         except Broken as broken:
             return broken.failure
         except TimeoutError:
@@ -205,37 +237,21 @@ class Exchange:
         return None
 
     async def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> None:
-        data = self._written(frames)
-        if attempt and (keeps := attempt.turn.endpoint.card.keeps):
-            for event in [event for frame in frames if frame.wire.dialect in keeps for event in frame.events]:
-                if type(event) is Keep:
-                    await self._keep(event)
-        if data:
-            await self._write(data, attempt)
-
-    def _written(self, frames: Iterable[Frame]) -> bytes:
-        """The frames as the client is told them, noted for those who may need them once more."""
-        writer, wire, said, data = self.writer, self.facts.wire, self._said, b""
-        if self._flight:
-            self._flight.take(frames)
-        for frame in frames:
-            if said:
-                said.take(frame.events)
-            data += writer.write(frame, frame.wire == wire)
-        return data
+        """Give all of an answer at once."""
+        if (written := self._way(attempt)([*frames])) is not None:
+            await written
 
     def _write(self, data: bytes, attempt: Attempt | None) -> Awaitable[None]:
         return self.outlet.write(data, partial(headers.answer, self, attempt))
 
-    async def _keep(self, keep: Keep) -> None:
-        await self.engine.memory.keep(self.facts.client, keep)
+    async def _keep(self, kept: Iterable[Keep]) -> None:
+        for keep in kept:
+            await self.engine.memory.keep(self.facts.client, keep)
 
     def _made_key(self) -> str:
         """The name that identical requests share; "" where an answer is for this one only."""
         cache = self.world.settings.cache
-        if not self.facts.replayable or self.facts.hints.get("cache") == "no":
-            return ""
-        if cache is None and not self.settings.coalesce:
+        if self.facts.hints.get("cache") == "no" or (cache is None and not self.settings.coalesce):
             return ""
         try:
             return self.engine.replays.key(self.dialect, self.request, shared=cache is not None and cache.shared)
@@ -248,10 +264,12 @@ class Exchange:
     # ---- the end --------------------------------------------------------------------------------
 
     async def _complete(self, attempt: Attempt | None) -> None:
-        for keep in _kept(self.writer):
-            await self._keep(keep)
-        asked_trace = self.facts.wire.stream and "trace" in self.facts.hints
-        if data := (headers.trace(self) if asked_trace else b"") + self.writer.end():
+        if kept := _kept(self.writer):
+            await self._keep(kept)
+        data = self.writer.end()
+        if self.facts.wire.stream and "trace" in self.facts.hints:
+            data = headers.trace(self) + data
+        if data:
             await self._write(data, attempt)
         self.outcome = "complete"
         if attempt:
@@ -312,7 +330,7 @@ class Exchange:
         served: Line | None = None
         cost: float | None = 0.0
         for line in lines:
-            if isinstance(line, Line):
+            if type(line) is Line:
                 cost = None if cost is None or line.cost is None else cost + line.cost
                 if line.failure is None:  # the others have failed
                     served = line
@@ -340,6 +358,12 @@ def _names(expansion: Expansion, endpoint: str) -> bool:
             if place.endpoint.id == endpoint:
                 return True
     return False
+
+
+def _named(frames: Iterable[Frame], dialects: Container[str]) -> Sequence[Keep]:
+    """What is to be kept of frames of these dialects."""
+    events = [event for frame in frames if frame.wire.dialect in dialects for event in frame.events]
+    return [event for event in events if type(event) is Keep]
 
 
 def _kept(writer: Writer) -> Iterable[Keep]:

@@ -64,20 +64,20 @@ class Expected(Value, frozen=True, kw_only=True):
 ANYTHING = Expected(all_tools=False, may_be_empty=True)
 
 
-class Inspection:
-    """`expected` is asked at most once, when the answer has something that it decides on.
+class Inspection(msgspec.Struct, eq=False):
+    """`expect` is asked at most once, when the answer has something that it decides on.
 
-    `json` is whether the text may have to be JSON: where that is known to be false, `expected` is not asked for it.
+    `json` is whether the text may have to be JSON: where that is known to be false, `expect` is not asked for it.
     """
 
-    def __init__(self, expected: Callable[[], Expected], json: bool = True) -> None:
-        self._expect, self._json = expected, json
-        self._known: Expected | None = None
-        self._text, self._thought = Strand(), Strand()
-        self.hears = self._text.add  # the short way for a text
-        self._calls: dict[str, tuple[ToolStart, list[str]]] = {}  # by id, with fragments of the arguments
-        self._spoke = False  # something else than text: a refusal, a result
-        self._wrong = ""
+    expect: Callable[[], Expected]
+    json: bool = True
+    _text: Strand = field(default_factory=Strand)
+    _thought: Strand | None = None
+    _known: Expected | None = None
+    _calls: dict[str, tuple[ToolStart, list[str]]] = {}  # by id, with fragments of the arguments
+    _spoke: bool = False  # something else than text: a refusal, a result
+    _wrong: str = ""
 
     def see(self, event: Event) -> str:
         """What is wrong with the answer so far; "" as long as nothing is."""
@@ -85,20 +85,28 @@ class Inspection:
             if self._text.add(event.text):
                 self._wrong = LOOP
         elif type(event) is Thought:
+            if self._thought is None:
+                self._thought = Strand()
             if self._thought.add(event.text):
                 self._wrong = LOOP
-        elif isinstance(event, ToolArgs):
+        elif type(event) is ToolArgs:
             if call := self._calls.get(event.id):
                 call[1].append(event.json)
-        elif isinstance(event, ToolStart):
+        elif type(event) is ToolStart:
             self._calls.setdefault(event.id, (event, []))
         elif isinstance(event, Refusal | Result):
             self._spoke = True
         return self._wrong
 
+    def hears(self, kind: type[Event]) -> Callable[[str], bool] | None:
+        """The short way for more of what was seen last: takes its words, and says whether they loop now."""
+        if kind is Text:
+            return self._text.add
+        return self._thought.add if kind is Thought and self._thought else None
+
     def end(self, reason: str) -> str:
         """What is wrong with the whole answer, which finished for that `reason`."""
-        if not self._wrong and (self._text.loops() or self._thought.loops()):
+        if not self._wrong and (self._text.loops() or (self._thought and self._thought.loops())):
             self._wrong = LOOP
         if self._wrong or reason not in ENDS:
             return self._wrong
@@ -135,7 +143,7 @@ class Inspection:
     def expected(self) -> Expected:
         """What the request demands."""
         if self._known is None:
-            self._known = self._expect()
+            self._known = self.expect()
         return self._known
 
     def _wrong_text(self) -> str:
@@ -143,7 +151,7 @@ class Inspection:
         if not text or text.isspace():
             wordless = "" in self._text.pieces  # output that an event has no words for, such as a picture
             return "" if wordless or self.expected.may_be_empty else EMPTY
-        return _wrong_json(text, self.expected.schema) if self._json and self.expected.json else ""
+        return _wrong_json(text, self.expected.schema) if self.json and self.expected.json else ""
 
 
 def expected_of(dialect: Dialect, op: Op, fields: Fields) -> Expected:

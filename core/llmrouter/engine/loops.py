@@ -6,6 +6,8 @@ hundred times. So a loop has to be long before it is called one, and longer wher
 
 from __future__ import annotations
 
+import msgspec
+
 LONGEST = 1_000
 """Characters of the longest unit that is looked for."""
 REPEATS = 8
@@ -20,16 +22,14 @@ _PROBE = 256  # characters at the end whose last occurrence before gives the len
 _TRIES = 4  # occurrences that are tried: the probe may repeat itself inside of a unit
 
 
-class Strand:
+class Strand(msgspec.Struct, eq=False):
     """What an answer said of one kind, in the pieces that it came in."""
 
-    __slots__ = ("_due", "_looked", "_size", "_tail", "pieces")
-
-    def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self._size, self._due = 0, LEAST
-        self._looked = 0  # pieces that are in the tail
-        self._tail = ""
+    pieces: list[str] = []
+    _size: int = 0
+    _due: int = LEAST
+    _looked: int = 0  # pieces that are in the tail
+    _tail: str = ""
 
     def add(self, piece: str) -> bool:
         """Whether the text loops now. It is looked at every few hundred characters: most pieces cost nothing."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import takewhile
+from typing import Any
+
+import msgspec
 
 from llmrouter.protocols import Clock
 from llmrouter.types import (
@@ -15,7 +17,6 @@ from llmrouter.types import (
     Finish,
     Frame,
     Spent,
-    Text,
     Thought,
     ToolArgs,
     ToolStart,
@@ -26,104 +27,93 @@ from .inspection import LOOP, Inspection
 
 LIVELY = (Thought, ToolArgs)
 """Output between which a model may be silent for longer."""
+SPOKEN = frozenset(OUTPUT)
 
 
-class Reading:
-    """`whole` holds an answer back until it is finished, `calls` does from its first tool call on.
+class Reading(msgspec.Struct, eq=False):
+    """What is known of one answer so far. `see` is told of its frames, and `flow` of when they are written."""
 
-    `given` is set by who writes: what is wrong from then on can only be told.
-    """
+    clock: Clock
+    whole: bool = False  # the answer is held back until it is finished
+    calls: bool = False  # and so is it from its first tool call on
+    skips: bool = False  # an event that cannot be read is left out of what is written
+    counts: bool = False  # somebody asks for a rate
+    inspection: Inspection | None = None
+    first_output: float | None = None
+    usage: Usage | None = None
+    via: str = ""
+    holds: bool = True  # what was read so far must not be written yet
+    flows: bool = False  # what comes now is written as it comes: neither held, nor broken, nor finished
+    given: bool = False  # some of it was written: what is wrong from then on can only be told
+    lively: bool = False  # the last output was a thought, or a part of a tool call
+    characters: int = 0  # of output; counted only where somebody asks for a rate
+    finished: bool = False  # a Finish was seen
+    fault: Fault | None = None  # to be judged once what came before it was taken
+    flaw: Failure | None = None
+    last: type[Event] | None = None  # the kind of the last output, where `hears` takes more of it
+    hears: Callable[[str], bool] | None = None
 
-    def __init__(
-        self,
-        clock: Clock,
-        *,
-        whole: bool = False,
-        calls: bool = False,
-        skips: bool = False,
-        counts: bool = False,
-        inspection: Inspection | None = None,
-    ) -> None:
-        self._clock, self._calls, self._skips, self._counts = clock, calls, skips, counts
-        self._inspection = inspection
-        self.first_output: float | None = None
-        self.usage: Usage | None = None
-        self.via = ""
-        self.keeps = whole  # what comes now must not be written before the finish
-        self.given = False
-        self.lively = False  # the last output was a thought, or a part of a tool call
-        self.characters = 0  # of output; counted only where somebody asks for a rate
-        self.finished = False  # a Finish was seen
-        self.fault: Fault | None = None  # to be judged once what came before it was taken
-        self.flaw: Failure | None = None
-        self._hears: Callable[[str], bool] | None = None  # takes text that is like the one before
-
-    @property
-    def holds(self) -> bool:
-        """Whether what was read so far must not be written yet."""
-        return self.keeps or (self.first_output is None and not self.finished)
+    def flow(self) -> None:
+        """What was held back is written, and what comes after it will be as soon as it may."""
+        self.given = True
+        self.flows = not (self.whole or self.finished)
+        self.holds = self.whole and not self.finished
 
     def see(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         """Note what the frames mean. What comes with or after a fault is left out."""
-        hears, faulty = self._hears, False
+        last, hears = self.last, self.hears
+        event: Any  # its kind is asked once
         for frame in frames:
             for event in frame.events:
                 kind = type(event)
-                if kind is Text and hears:  # nearly all are
-                    if hears(event.text):  # type: ignore[union-attr]
+                if kind is last and hears:  # nearly all are: one word after the other
+                    if hears(event.text):
                         self._flawed(LOOP)
-                elif kind in OUTPUT:  # `isinstance` asks the metaclass of a struct, and that takes its time
+                elif kind in SPOKEN:  # `isinstance` asks the metaclass of a struct, and that takes its time
                     self._spoken(event, kind)
+                    last, hears = self.last, self.hears
+                elif kind is Begin:
+                    self.via = event.via
+                elif kind is Spent:
+                    self.usage = event.usage
+                elif kind is Finish:
+                    self._finish(event)
                 elif kind is Fault:
-                    faulty = True
-                    if not self._passes(event):  # type: ignore[arg-type]
-                        return _legible(frames, frame)
-                else:
-                    self._note(event)
-        return _legible(frames) if faulty else frames
-
-    def _note(self, event: Event) -> None:
-        if type(event) is Spent:
-            self.usage = event.usage
-        elif type(event) is Begin:
-            self.via = event.via
-        elif type(event) is Finish:
-            self._finish(event)
+                    return self._legible(frames, frame, event)
+        return frames
 
     def _spoken(self, event: Event, kind: type[Event]) -> None:
         if self.first_output is None:
-            self.first_output = self._clock()
-        inspection = self._inspection
+            self.first_output = self.clock()
+            if not self.whole:
+                self.holds = False
         self.lively = kind in LIVELY
-        if kind is ToolStart and self._calls and not self.finished:
-            self.keeps = True
-        if self._counts:
+        if kind is ToolStart and self.calls and not self.finished:
+            self.holds, self.flows = True, False
+        if self.counts:
             self.characters += len(getattr(event, "text", "") or getattr(event, "json", ""))
-        elif inspection:
-            self._hears = None if self.lively else inspection.hears  # until it says something else than text
-        if inspection and (wrong := inspection.see(event)):
-            self._flawed(wrong)
+        if inspection := self.inspection:
+            if wrong := inspection.see(event):
+                self._flawed(wrong)
+            if not self.counts:
+                self.last, self.hears = kind, inspection.hears(kind)
 
     def _finish(self, finish: Finish) -> None:
-        if not self.finished and self._inspection and (wrong := self._inspection.end(finish.reason)):
+        if not self.finished and self.inspection and (wrong := self.inspection.end(finish.reason)):
             self._flawed(wrong)
-        self.finished, self.keeps = True, False
+        self.finished, self.holds, self.flows = True, False, False
 
     def _flawed(self, wrong: str) -> None:
         if self.flaw is None:
             self.flaw = Failure(kind="degraded", scope="endpoint", message=wrong, by="answer")
 
-    def _passes(self, fault: Fault) -> bool:
-        """Whether an event that cannot be read is left out of the answer; else it is its end."""
-        if self._skips and self.given and fault.malformed:
-            return True
-        self.fault = fault
-        return False
+    def _legible(self, frames: Sequence[Frame], faulty: Frame, fault: Fault) -> Sequence[Frame]:
+        """The frames before the fault; and those after it, where it may be left out of the answer.
 
-
-def _legible(frames: Sequence[Frame], end: Frame | None = None) -> Sequence[Frame]:
-    """The frames before `end`. One that holds a fault is emptied: no client could read it either."""
-    return [
-        Frame(frame.wire, b"", ()) if any(type(event) is Fault for event in frame.events) else frame
-        for frame in takewhile(lambda frame: frame is not end, frames)
-    ]
+        One that holds a fault is emptied: no client could read it either.
+        """
+        place = frames.index(faulty)
+        if self.skips and self.given and fault.malformed:
+            return [*frames[:place], Frame(faulty.wire, b"", ()), *self.see(frames[place + 1 :])]
+        self.fault, self.flows = fault, False
+        return frames[:place]

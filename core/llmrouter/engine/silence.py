@@ -24,7 +24,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How long an attempt may be silent, in seconds; `deadline` is on the loop's clock."""
 
     headers: float
-    ttft: float
+    ttft: float  # as long as that for the headers, at least
     idle: float
     deadline: float
     max_answer: int  # bytes of one plain answer, and of one that is held back whole
@@ -34,45 +34,38 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Silence:
     """Ends the wait for the headers, then closes the reply, when a limit has passed; `expired` says which."""
 
-    def __init__(self, patience: Patience, reading: Reading, loop: asyncio.AbstractEventLoop) -> None:
-        self._patience, self._reading, self._loop = patience, reading, loop
-        self._sent_at = self._heard_at = loop.time()
+    def __init__(self, patience: Patience, reading: Reading, waiting: asyncio.Task[Any]) -> None:
+        """A request is sent: it is the task `waiting` that waits for the headers."""
+        self._patience, self._reading = patience, reading
+        self._loop = loop = waiting.get_loop()
+        self.time = loop.time
+        self._waiting: asyncio.Task[Any] | None = waiting
         self.expired: Failure | None = None
         self.reply: Reply | None = None
-        self._waiting: asyncio.Task[Any] | None = None  # who waits for the headers
-        self._timer: asyncio.TimerHandle | None = None
-        self._wakes_at = 0.0
         self._rate_at = 0.0  # when the rate is looked at next
         self._counted = 0  # characters when it was looked at last
-
-    def begin(self, waiting: asyncio.Task[Any]) -> None:
-        """A request is sent: it is this task that waits for the headers."""
-        self._waiting = waiting
-        patience = self._patience
-        self._wake_at(self._sent_at + min(patience.headers, patience.idle))  # so that it fits both waits
+        sent = self._sent_at = self.heard_at = loop.time()
+        self._wake_at(min(sent + patience.headers, sent + patience.idle, patience.deadline))  # fits all waits
 
     def headed(self, reply: Reply | None) -> None:
         """The wait for the headers is over, in one way or the other."""
-        self._waiting, self.reply = None, reply
-        if reply is not None:
-            self._heard_at = self._loop.time()
-            self.hurry()
+        self._waiting, self.reply, self.heard_at = None, reply, self.time()
 
     def heard(self) -> None:
-        self._heard_at = self._loop.time()
+        """Something came. Who only passes it on sets `heard_at` alone: the rate matters where it is held back."""
+        self.heard_at = self.time()
         if self._patience.min_rate and not self._rate_at and self._reading.first_output is not None:
             self.hurry()  # from now on the rate is looked at
 
     def hurry(self) -> None:
         """Something is due sooner now: set the timer anew, unless it comes in time as it is."""
         due, _ = self._due()
-        if self._timer and due < self._wakes_at:
+        if due < self._wakes_at:
             self._timer.cancel()
             self._wake_at(due)
 
     def end(self) -> None:
-        if self._timer:
-            self._timer.cancel()
+        self._timer.cancel()
 
     def _wake_at(self, at: float) -> None:
         self._wakes_at, self._timer = at, self._loop.call_at(at, self._wake)
@@ -106,7 +99,7 @@ class Silence:
         if self._waiting:
             return self._sent_at + patience.headers, "timeout_headers"
         idle = patience.idle * LIVELY if reading.lively else patience.idle
-        due = self._heard_at + (AFTER_FINISH if reading.finished else idle)
+        due = self.heard_at + (AFTER_FINISH if reading.finished else idle)
         kind: Kind = "stall"
         if reading.first_output is None:
             if self._sent_at + patience.ttft < due:
