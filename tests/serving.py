@@ -91,10 +91,16 @@ class FakeWorld:
 Serve = Callable[[Request, Client], Awaitable[None]]
 
 
+async def done(wait: Awaitable[None] | None) -> None:
+    """Wait for a client that was written to, where it must be waited for."""
+    if wait is not None:
+        await wait
+
+
 async def hello(request: Request, client: Client) -> None:
     """One whole answer, of either shape."""
     await client.start(200, {"content-type": "application/json"})
-    await client.write(b'{"said": "hello"}')
+    await done(client.write(b'{"said": "hello"}'))
 
 
 class FakeMemory:

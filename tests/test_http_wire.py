@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +17,7 @@ from llmrouter.errors import TransportError
 from llmrouter.http.dial import Origin
 from llmrouter.http.pool import SWEEP, Answered, Door
 from llmrouter.http.unpack import MOST
-from llmrouter.http.wire import MAX_HEAD, MAX_WAITING, Wire
+from llmrouter.http.wire import MAX_HEAD, MAX_WAITING, Answer, Wire
 from llmrouter.testing import run
 
 OK = b"HTTP/1.1 200 OK\r\nX-One: 1\r\nx-empty:\r\ncontent-length: 5\r\n\r\nhello"
@@ -278,6 +278,138 @@ def test_what_is_not_read_is_not_taken_from_the_other_side() -> None:
         assert len(b"".join([chunk async for chunk in answered.body])) == 999_999 - taken
 
     run(main())
+
+
+# --- bytes that are poured
+
+
+CHUNKS = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+class Poured:
+    """An answer that is poured by a task, and what was taken of it."""
+
+    def __init__(self, side: Side, take: Callable[[bytes], Awaitable[None] | None] | None = None) -> None:
+        self.side, self.got, self.take = side, bytearray(), take
+
+    async def begin(self) -> asyncio.Task[Awaitable[None] | None]:
+        self.answer = (await self.side.ask(CHUNKS)).body
+        task = asyncio.ensure_future(self.pour())
+        await asyncio.sleep(0)
+        return task
+
+    async def pour(self) -> Awaitable[None] | None:
+        assert isinstance(self.answer, Answer)
+        return await self.answer.pour(self._take)
+
+    def _take(self, data: bytes) -> Awaitable[None] | None:
+        self.got += data
+        return self.take(data) if self.take else None
+
+
+def test_what_is_poured_is_taken_where_it_comes_in_and_wakes_nobody_before_the_end() -> None:
+    async def main() -> None:
+        poured = Poured(Side())
+        task = await poured.begin()
+        for word in (b"one ", b"two "):
+            poured.side.pipe.say(chunk(word))
+            assert poured.got.endswith(word), "it was taken at once"
+        poured.side.pipe.say(chunk(b"three") + b"0\r\n\r\n")
+        assert not task.done()
+        assert await task is None
+        assert poured.got == b"one two three"
+
+    run(main())
+
+
+def test_pouring_stops_where_there_is_something_to_wait_for_and_goes_on_where_it_stopped() -> None:
+    async def main() -> None:
+        full = asyncio.get_running_loop().create_future()
+        poured = Poured(Side(), lambda data: full if data == b"one" else None)
+        task = await poured.begin()
+        poured.side.pipe.say(chunk(b"one"))
+        poured.side.pipe.say(chunk(b"two"))
+        assert await task is full
+        assert poured.got == b"one"
+        poured.side.pipe.say(chunk(b"three") + b"0\r\n\r\n")
+        assert await poured.pour() is None
+        assert poured.got == b"onetwothree"
+
+    run(main())
+
+
+def test_what_fails_while_it_takes_fails_for_who_pours_and_not_for_the_connection() -> None:
+    async def main() -> None:
+        def refuse(data: bytes) -> None:
+            raise ValueError("no")
+
+        poured = Poured(Side(), refuse)
+        task = await poured.begin()
+        poured.side.pipe.say(chunk(b"one"))
+        with pytest.raises(ValueError, match="no"):
+            await task
+        assert poured.side.door.busy == 1
+        poured.answer.close()
+        assert poured.side.door.busy == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("said", [b"", chunk(b"one"), b"zz"])
+def test_pouring_ends_with_a_broken_connection_after_all_that_came(said: bytes) -> None:
+    async def main() -> None:
+        poured = Poured(Side())
+        task = await poured.begin()
+        if said:
+            poured.side.pipe.say(said)
+        poured.side.pipe.lose()
+        with pytest.raises(TransportError) as caught:
+            await task
+        assert caught.value.kind == "truncated"
+        assert poured.got == (b"one" if b"one" in said else b"")
+
+    run(main())
+
+
+def test_pouring_ends_when_the_answer_is_closed() -> None:
+    async def main() -> None:
+        poured = Poured(Side())
+        task = await poured.begin()
+        poured.answer.close()
+        assert await task is None
+
+    run(main())
+
+
+@pytest.mark.parametrize("moment", ["waiting", "told", "failed"])
+def test_who_pours_may_be_cancelled_at_any_moment(moment: str) -> None:
+    async def main() -> None:
+        async def never() -> None:
+            raise AssertionError("nobody waits for it")
+
+        def take(data: bytes) -> Awaitable[None]:
+            if moment == "failed":
+                raise ValueError("no")
+            return never()
+
+        poured = Poured(Side(), take)
+        task = await poured.begin()
+        if moment != "waiting":
+            poured.side.pipe.say(chunk(b"one"))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        poured.answer.close()
+        assert poured.side.door.busy == 0
+
+    run(main())  # and nothing is said of coroutines or errors that nobody saw: warnings are errors here
+
+
+# --- the pool
 
 
 def test_a_connection_that_was_idle_for_a_sweep_is_closed() -> None:

@@ -13,7 +13,20 @@ from llmrouter.dialects import builtin
 from llmrouter.protocols import ASGIReceive, ASGIScope, ASGISend, Client
 from llmrouter.types import Request
 
-from .serving import CHAT, HELLO, STREAM, FakeRouter, FakeWorld, Got, head, hello, read_answer, router_with, site
+from .serving import (
+    CHAT,
+    HELLO,
+    STREAM,
+    FakeRouter,
+    FakeWorld,
+    Got,
+    done,
+    head,
+    hello,
+    read_answer,
+    router_with,
+    site,
+)
 
 JSON = {"content_type": "application/json"}
 
@@ -51,8 +64,8 @@ def test_a_plain_answer_comes_with_its_length_and_the_id_of_the_request() -> Non
 def test_the_id_that_the_engine_sets_is_not_doubled() -> None:
     async def answer(request: Request, client: Client) -> None:
         await client.start(200, {"x-request-id": "its-own", "content-length": "999"})
-        await client.write(b"one")
-        await client.write(b"two")
+        await done(client.write(b"one"))
+        await done(client.write(b"two"))
 
     got = post(HELLO, router_with(answer))
     assert (got.headers["x-request-id"], got.headers["content-length"], got.body) == ("its-own", "6", b"onetwo")
@@ -67,8 +80,8 @@ def test_only_headers_that_the_dialect_lets_through_reach_the_request() -> None:
 def test_a_stream_is_flushed_piece_by_piece() -> None:
     async def answer(request: Request, client: Client) -> None:
         await client.start(200, {"content-type": "text/event-stream"})
-        await client.write(b"data: 1\n\n")
-        await client.write(b"data: 2\n\n")
+        await done(client.write(b"data: 1\n\n"))
+        await done(client.write(b"data: 2\n\n"))
 
     got = post(STREAM, router_with(answer))
     assert got.body == b"data: 1\n\ndata: 2\n\n"
@@ -78,7 +91,7 @@ def test_a_stream_is_flushed_piece_by_piece() -> None:
 def test_a_refused_stream_is_a_plain_answer() -> None:
     async def answer(request: Request, client: Client) -> None:
         await client.start(429, {"retry-after": "3"})
-        await client.write(b"{}")
+        await done(client.write(b"{}"))
 
     got = post(STREAM, router_with(answer))
     assert (got.status, got.headers["content-length"], got.headers["retry-after"]) == (429, "2", "3")
@@ -256,7 +269,7 @@ def test_an_engine_that_says_nothing_is_a_bug_of_ours() -> None:
 def test_a_bug_in_the_middle_of_a_stream_is_an_error_in_band() -> None:
     async def answer(request: Request, client: Client) -> None:
         await client.start(200, {})
-        await client.write(b"data: 1\n\n")
+        await done(client.write(b"data: 1\n\n"))
         raise ZeroDivisionError
 
     assert post(STREAM, router_with(answer)).body == b'data: 1\n\ndata: {"error":{"code":"internal_error"}}\n\n'

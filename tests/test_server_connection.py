@@ -23,6 +23,7 @@ from .serving import (
     FACTS,
     HELLO,
     STREAM,
+    done,
     head,
     hello,
     read_answer,
@@ -43,7 +44,7 @@ async def never(request: Request, client: Client) -> None:
 async def endless(request: Request, client: Client) -> None:
     """A stream that begins and does not end."""
     await client.start(200, {"content-type": "text/event-stream"})
-    await client.write(b"data: 1\n\n")
+    await done(client.write(b"data: 1\n\n"))
     await asyncio.sleep(FOREVER)
 
 
@@ -119,7 +120,7 @@ def test_a_client_that_does_not_read_holds_its_stream_back() -> None:
         nonlocal written
         await client.start(200, {})
         for _ in range(1000):
-            await client.write(b"x" * 100_000)
+            await done(client.write(b"x" * 100_000))
             written += 1
 
     async def main() -> int:
@@ -156,7 +157,7 @@ def test_running_streams_get_their_time_and_then_an_error_in_band() -> None:
 def test_a_plain_request_that_outlives_the_drain_is_told_to_come_back() -> None:
     async def begun(request: Request, client: Client) -> None:
         await client.start(200, {})
-        await client.write(b"half of it")
+        await done(client.write(b"half of it"))
         await asyncio.sleep(FOREVER)
 
     async def main() -> tuple[int, str, Any]:
@@ -279,7 +280,7 @@ def test_what_asks_for_another_protocol_and_has_no_body_is_answered(asked: bytes
 def test_a_value_that_no_header_may_have_does_not_cost_the_answer() -> None:
     async def answer(request: Request, client: Client) -> None:
         await client.start(200, {"x-odd": "a\x01b\r\nc: dé"})
-        await client.write(b"{}")
+        await done(client.write(b"{}"))
 
     async def main() -> tuple[int, str]:
         async with site(router_with(answer)) as one:
@@ -405,7 +406,7 @@ def test_an_answer_has_its_own_length_and_an_id(stream: bool, length: list[bytes
         one.request = Request(msgspec.structs.replace(FACTS, wire=Wired("openai.chat", stream)), {})
         await one.start(200, {"content-length": "9"})
         for data in (b"bo", b"dy"):
-            await one.write(data)
+            await done(one.write(data))
         await one.finish()
         assert b"".join(message["body"] for message in wire.sent[1:]) == b"body"
         return wire.sent[0]["headers"]

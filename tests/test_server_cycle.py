@@ -9,6 +9,7 @@ import pytest
 from llmrouter.server.channel import Channel, OverASGI, at_once
 from llmrouter.server.cycle import Cycle
 from llmrouter.testing import run
+from tests.serving import done
 
 LENGTH = (b"content-length", b"4")
 
@@ -141,7 +142,7 @@ def test_a_stream_goes_in_chunks_and_its_head_with_the_first() -> None:
     async def stream(channel: Channel) -> None:
         await channel.begin(200, {"x-one": "1"})
         for data in (b"", b"one", b"", b"twelve bytes"):  # an empty chunk would be the last
-            await channel.write(data)
+            await done(channel.write(data))
         await channel.finish()
 
     async def empty(channel: Channel) -> None:
@@ -192,8 +193,8 @@ def test_what_no_header_may_have_costs_a_character_and_not_the_answer(odd: str) 
 def test_a_client_that_does_not_read_is_waited_for() -> None:
     async def stream(cycle: Cycle) -> None:
         await cycle.begin(200, {})
-        await cycle.write(b"one")
-        await cycle.write(b"two")
+        await done(cycle.write(b"one"))
+        await done(cycle.write(b"two"))
 
     assert [write[-3:] for write in told(stream, full=True).writes] == [b"e\r\n", b"its", b"o\r\n"]
     assert told(lambda cycle: cycle.answer(200, {}, b"body"), full=True).writes[0] == b"waits"
@@ -202,7 +203,7 @@ def test_a_client_that_does_not_read_is_waited_for() -> None:
 def test_nothing_is_written_to_a_client_that_has_left() -> None:
     async def stream(cycle: Cycle) -> None:
         await cycle.begin(200, {})
-        await cycle.write(b"one")
+        await done(cycle.write(b"one"))
         await cycle.finish()
 
     assert told(stream, lost=True).writes == told(lambda cycle: cycle.answer(200, {}, b""), lost=True).writes == []

@@ -162,6 +162,20 @@ class Reply(Protocol):
     def close(self) -> None: ...
 
 
+Take = Callable[[bytes], "Awaitable[None] | None"]
+"""Is given bytes; what must be waited for before there may be more, if anything."""
+
+
+class Pours(Protocol):
+    """Optional for what `Reply.chunks` gives: to wake nobody for each of many chunks."""
+
+    async def pour(self, take: Take) -> Awaitable[None] | None:
+        """Give each chunk to `take`, where it comes in, until there is something to wait for, which is returned.
+
+        None: there are no more. Raises TransportError, and what `take` raises.
+        """
+
+
 class Provider(Protocol):
     """Carries calls; never translates. Raises TransportError when the upstream cannot be reached.
 
@@ -300,7 +314,8 @@ class Client(Protocol):
     """Where an answer goes: a socket, or a recording."""
 
     def start(self, status: int, headers: Mapping[str, str]) -> Awaitable[None]: ...
-    def write(self, data: bytes) -> Awaitable[None]: ...
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        """What must be waited for before more is written, if anything."""
 
 
 class Control(Protocol):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from llmrouter.catalogue.prices import cost as price
 from llmrouter.errors import TransportError
-from llmrouter.protocols import Clock, Provider, Reader, Reply, Reservation
+from llmrouter.protocols import Clock, Provider, Reader, Reply, Reservation, Take
 from llmrouter.types import Attempt as Line
 from llmrouter.types import Call, Failure, Fault, Frame, Role, Sighting, Unit, Usage, Verdict
 
@@ -30,6 +31,7 @@ TRUNCATED = Failure(
     kind="truncated", scope="endpoint", message="the answer ended before it was finished", by="answer"
 )
 Judge = Callable[[int, Mapping[str, str], bytes], Verdict]
+Pour = Callable[[Take], Awaitable[Awaitable[None] | None]]
 Into = Callable[[Sequence[Frame]], Awaitable[None] | None]
 """Hands frames on: what is to be awaited before there may be more, if anything is."""
 Mend = Callable[[Sequence[Frame], bool], "tuple[Sequence[Frame], str] | None"]
@@ -67,7 +69,7 @@ class Attempt(msgspec.Struct, eq=False, kw_only=True):
     spare: Sequence[Frame] = ()  # a whole answer that was not good enough
     repaired: str = ""
     dropped: tuple[str, ...] = ()  # what the upstream was not told, or was told otherwise
-    _chunk: Callable[[], Awaitable[bytes]] | None = None  # the upstream's next bytes
+    _chunks: AsyncIterator[bytes] | None = None  # what the upstream says
     _held: Sequence[Frame] = ()
     _size: int = 0  # bytes that were read, as long as they are limited
     _ended: bool = False  # nothing more is read
@@ -115,11 +117,15 @@ class Attempt(msgspec.Struct, eq=False, kw_only=True):
         if verdict.failure:
             return verdict.failure
         held: list[Frame] = []
-        chunk = self._chunk = aiter(reply.chunks()).__anext__
+        chunk = (chunks := aiter(reply.chunks())).__anext__
+        self._chunks = chunks
         while True:
             try:
                 frames = self._measured(await chunk())
-            except (StopAsyncIteration, TransportError) as error:
+            except StopAsyncIteration:
+                held += self.reading.see([*self._end()])
+                break
+            except TransportError as error:
                 held += self.reading.see([*self._end(error)])
                 break
             silence.heard()
@@ -180,32 +186,48 @@ class Attempt(msgspec.Struct, eq=False, kw_only=True):
 
     async def pour(self, into: Into) -> Failure | None:
         """Hand on what was held back, then each chunk's worth, until the answer is whole, or why it is not."""
-        reading, held, self._held = self.reading, self._held, ()
+        held, self._held = self._held, ()
         try:
             if (written := into(held)) is not None:
                 await written
-            if self._ended and reading.finished:  # it was whole when it was opened
+            if self._ended and self.reading.finished:  # it was whole when it was opened
                 return None
-            reading.flow()
-            chunk, silence = self._chunk, self._silence
-            assert chunk is not None
-            assert silence is not None
-            feed = self.reader.feed if self.turn.candidate.wire.stream else self._measured
-            time = silence.time
-            while not self._ended:  # as many rounds as an answer has events
-                try:
-                    frames = feed(await chunk())
-                    silence.heard_at = time()
-                except (StopAsyncIteration, TransportError) as error:
-                    frames = self._end(error)
-                seen = reading.see([*frames])
-                if not reading.flows:
-                    seen = self._let_through(seen, silence)
-                if (written := into(seen)) is not None:
-                    await written
+            self.reading.flow()
+            await self._flow(into)
         except Broken as broken:
             return broken.failure
         return self._lacking()
+
+    async def _flow(self, into: Into) -> None:
+        """Most of it is handed on where it comes in; this waits for the end, or for a client that is full."""
+        reading, chunks, silence = self.reading, self._chunks, self._silence
+        assert chunks is not None
+        assert silence is not None
+        pour: Pour = getattr(chunks, "pour", None) or partial(_poured, chunks)
+        feed = self.reader.feed if self.turn.candidate.wire.stream else self._measured
+        time = silence.time
+
+        def take(data: bytes) -> Awaitable[None] | None:
+            frames = feed(data)
+            silence.heard_at = time()
+            seen = reading.see([*frames])
+            return into(seen) if reading.flows else self._slowly(seen, silence, into)
+
+        while not self._ended:
+            try:
+                written = await pour(take)
+            except TransportError as error:
+                written = self._slowly(reading.see([*self._end(error)]), silence, into)
+            else:
+                if written is None:
+                    written = self._slowly(reading.see([*self._end()]), silence, into)
+            if written is not None:
+                await written
+
+    def _slowly(self, frames: Sequence[Frame], silence: Silence, into: Into) -> Awaitable[None] | None:
+        """Hand on what may be written of frames that do not simply flow. Nothing is poured beyond a fault."""
+        written = into(self._let_through(frames, silence))
+        return _nothing() if written is None and self._ended else written
 
     def _lacking(self) -> Failure | None:
         """Why the answer is not whole."""
@@ -238,12 +260,12 @@ class Attempt(msgspec.Struct, eq=False, kw_only=True):
         self._held = ()
         return [*held, *frames]
 
-    def _end(self, why: StopAsyncIteration | TransportError) -> Iterable[Frame]:
+    def _end(self, why: TransportError | None = None) -> Iterable[Frame]:
         """No more bytes: the last frames. After a finish it does not matter why."""
         if not self.reading.finished:
             if failure := self._silence and self._silence.expired:
                 raise Broken(failure)
-            if isinstance(why, TransportError):
+            if why:
                 raise Broken(_of(why))
         self._ended = True
         return self.reader.end()
@@ -322,6 +344,18 @@ def _spent(usage: Usage, cost: float | None) -> Mapping[Unit, float]:
         "output_tokens": output,
         "usd": cost or 0.0,
     }
+
+
+async def _poured(chunks: AsyncIterator[bytes], take: Take) -> Awaitable[None] | None:
+    """`Pours` for those who have it not."""
+    async for chunk in chunks:
+        if (wait := take(chunk)) is not None:
+            return wait
+    return None
+
+
+async def _nothing() -> None:
+    """What is waited for where there is nothing to wait for, but something to be looked at."""
 
 
 def _of(error: TransportError) -> Failure:

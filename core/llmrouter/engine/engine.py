@@ -25,6 +25,7 @@ from .exchange import Exchange
 from .flights import Flights
 from .health import Health
 from .memory import Memory
+from .outlet import Outlet
 from .queue import Queues
 from .quota import Quota
 from .replays import Replays
@@ -106,8 +107,8 @@ class Engine:
             ),
             world,
         )
-        await client.start(why.status, {"content-type": headers.JSON, "x-request-id": request.facts.id})
-        await client.write(world.dialects[request.facts.wire.dialect].refuse(why))
+        said = {"content-type": headers.JSON, "x-request-id": request.facts.id}
+        await Outlet(client).refuse(why.status, said, world.dialects[request.facts.wire.dialect].refuse(why))
 
     async def preview(self, request: Request, world: World) -> Decision:
         """The decision that a request would get now: nothing is called or counted. May raise InvalidRequest."""

@@ -241,8 +241,9 @@ class Exchange:
         if (written := self._way(attempt)([*frames])) is not None:
             await written
 
-    def _write(self, data: bytes, attempt: Attempt | None) -> Awaitable[None]:
-        return self.outlet.write(data, partial(headers.answer, self, attempt))
+    async def _write(self, data: bytes, attempt: Attempt | None) -> None:
+        if (written := self.outlet.write(data, partial(headers.answer, self, attempt))) is not None:
+            await written
 
     async def _keep(self, kept: Iterable[Keep]) -> None:
         for keep in kept:

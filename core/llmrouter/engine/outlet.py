@@ -24,7 +24,7 @@ class Outlet:
         async def say() -> None:
             if not self.opened:
                 await self._open(200, headers())
-            await self._client.write(getattr(writer, "alive", COMMENT))
+            await self._tell(getattr(writer, "alive", COMMENT))
 
         self._keep_alive = KeepAlive(every, say)
 
@@ -33,8 +33,11 @@ class Outlet:
         if self._keep_alive and (comment := self._keep_alive.saying):
             await comment
 
-    def write(self, data: bytes, headers: Callable[[], Mapping[str, str]]) -> Awaitable[None]:
-        """Output, or an error after it. What goes on is handed to the client as it is: there is a lot of it."""
+    def write(self, data: bytes, headers: Callable[[], Mapping[str, str]]) -> Awaitable[None] | None:
+        """Output, or an error after it. What goes on is handed to the client as it is: there is a lot of it.
+
+        What must be waited for before more is written, if anything.
+        """
         if alive := self._keep_alive:
             alive.wrote_at = alive.now()
             if alive.saying:
@@ -53,12 +56,16 @@ class Outlet:
         if not self.opened:
             await self._open(200, headers())
         self.committed = True
-        await self._client.write(data)
+        await self._tell(data)
 
     async def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         if not self.opened:
             await self._open(status, headers)
-        await self._client.write(body)
+        await self._tell(body)
+
+    async def _tell(self, data: bytes) -> None:
+        if (wait := self._client.write(data)) is not None:
+            await wait
 
     def end(self) -> None:
         if self._keep_alive:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Protocol
 
 import httptools
+
+from llmrouter.protocols import Take
 
 from .body import READING, Body, Garbled, Pair
 
@@ -148,7 +151,8 @@ class Answer(Body):
         self.whole = False
         self.error: Exception | None = None  # why nothing more will come
         self._closed = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[Awaitable[None] | None] | None = None
+        self._take: Take | None = None  # gets the bytes at once, while `pour` waits
 
     async def headed(self) -> None:
         """Wait for the head. Raises OSError or Garbled."""
@@ -160,12 +164,47 @@ class Answer(Body):
 
     async def __anext__(self) -> bytes:
         while not self.chunks:
-            if self.whole or self._closed:
+            if self._is_over():
                 raise StopAsyncIteration
-            if self.error:
-                raise READING.told(self.error) from self.error
             waiter = self._waiter = self._loop.create_future()
             await waiter
+        return self._taken()
+
+    async def pour(self, take: Take) -> Awaitable[None] | None:
+        wait = None
+        while wait is None:
+            if self.chunks:
+                wait = take(self._taken())
+            elif self._is_over():
+                return None
+            else:
+                wait = await self._poured(take)
+        return wait
+
+    async def _poured(self, take: Take) -> Awaitable[None] | None:
+        """Let what comes be taken where it comes in. What was to be waited for then, or None at the end."""
+        waiter: asyncio.Future[Awaitable[None] | None] = self._loop.create_future()
+        self._waiter, self._take = waiter, take
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                left = waiter.result()
+                if asyncio.iscoroutine(left):
+                    left.close()  # nobody will wait for it now
+            raise
+        finally:
+            self._take = None
+
+    def _is_over(self) -> bool:
+        """Whether nothing more will come. Raises TransportError where that is not as it should be."""
+        if self.whole or self._closed:
+            return True
+        if self.error:
+            raise READING.told(self.error) from self.error
+        return False
+
+    def _taken(self) -> bytes:
         chunks, self.chunks = self.chunks, []
         self.waiting = 0
         if self.paused:
@@ -181,10 +220,18 @@ class Answer(Body):
         self.tell()
 
     def tell(self) -> None:
-        """Wake who waits for news."""
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        """There is news for who waits; bytes that are poured need wake nobody."""
+        waiter, wait = self._waiter, None
+        if waiter is None or waiter.done():
+            return None
+        if self._take is not None and self.chunks:
+            try:
+                wait = self._take(self._taken())
+            except Exception as error:  # it is for who pours
+                return waiter.set_exception(error)
+            if wait is None and not (self.whole or self.error or self._closed):
+                return None
+        return waiter.set_result(wait)
 
     def resume(self) -> None:
         self.paused = False

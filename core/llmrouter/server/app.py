@@ -153,7 +153,8 @@ class App:
         what = replace(what, request_id=connection.id)
         if connection.started:
             assert connection.request is not None
-            await connection.write(route.dialect.writer(connection.request).fail(what))
+            if wait := connection.write(route.dialect.writer(connection.request).fail(what)):
+                await wait
             await connection.finish()
             return
         if connection.request is None:

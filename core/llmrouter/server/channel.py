@@ -37,7 +37,9 @@ class Channel(Protocol):
     def begin(self, status: int, headers: Mapping[str, str]) -> Awaitable[None]:
         """An answer to a POST whose length nobody knows; then `write` as often as one likes, and `finish`."""
 
-    def write(self, data: bytes) -> Awaitable[None]: ...
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        """What must be waited for before more is written, if anything."""
+
     def finish(self) -> Awaitable[None]: ...
 
 

@@ -89,11 +89,11 @@ class Connection:
         await self.channel.begin(status, headers)
         self.started = True  # not before: a head that the server refuses leaves room for an error
 
-    def write(self, data: bytes) -> Awaitable[None]:
+    def write(self, data: bytes) -> Awaitable[None] | None:
         if self.started:
             return self.channel.write(data)
         self._body += data
-        return self.channel.ready
+        return None
 
     async def finish(self) -> None:
         """Send what is left. Raises RuntimeError for an answer that was never started."""

@@ -184,14 +184,14 @@ class Cycle:
         self._open(status, _lines(headers) + CHUNKED, "close" in headers.get("connection", ""))
         return self.ready
 
-    def write(self, data: bytes) -> Awaitable[None]:
+    def write(self, data: bytes) -> Awaitable[None] | None:
         protocol = self._protocol
         if data and not self.disconnected:
             chunk = b"%x\r\n%s\r\n" % (len(data), data)
             if self._head:
                 chunk, self._head = self._head + chunk, b""
             protocol.transport.write(chunk)
-        return protocol.drain() if protocol.is_full else self.ready
+        return protocol.drain() if protocol.is_full else None
 
     def finish(self) -> Awaitable[None]:
         if not self.disconnected:
