@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import zlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from itertools import pairwise
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmrouter.errors import TransportError
-from llmrouter.http.dial import Origin
-from llmrouter.http.pool import SWEEP, Answered, Door
-from llmrouter.http.unpack import MOST
-from llmrouter.http.wire import MAX_HEAD, MAX_WAITING, Answer, Wire
+from llmrouter.http.pool import SWEEP
+from llmrouter.http.wire import MAX_HEAD, MAX_WAITING, Answer
 from llmrouter.testing import run
+from tests.wires import Side, cut, failing
 
 OK = b"HTTP/1.1 200 OK\r\nX-One: 1\r\nx-empty:\r\ncontent-length: 5\r\n\r\nhello"
 CHUNKED = (
@@ -34,104 +29,6 @@ ANSWERS = {
     "with lines that end in LF": (OK.replace(b"\r\n", b"\n"), 200, b"hello"),
     "with a space behind a size": (CHUNKED.replace(b"3\r\n", b"3  \r\n"), 200, b"one two"),
 }  # fmt: skip
-
-
-class Pipe:
-    """What an event loop gives a protocol; the other side is played by the test."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.wire, self.sent, self.closed, self.stopped = wire, b"", False, False
-        wire.connection_made(self)  # type: ignore[arg-type]
-
-    def write(self, data: bytes) -> None:
-        self.sent += data
-
-    def writelines(self, parts: Sequence[bytes]) -> None:
-        self.sent += b"".join(parts)
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def abort(self) -> None:
-        if not self.closed:
-            self.lose()
-
-    def lose(self, error: Exception | None = None) -> None:
-        self.closed = True
-        asyncio.get_running_loop().call_soon(self.wire.connection_lost, error)
-
-    def pause_reading(self) -> None:
-        assert not self.stopped
-        self.stopped = True
-
-    def resume_reading(self) -> None:
-        assert self.stopped
-        self.stopped = False
-
-    def paused(self) -> bool:
-        return self.stopped
-
-    def say(self, data: bytes) -> None:
-        if not self.closed:
-            self.wire.data_received(data)
-
-
-class Dialer:
-    """Opens connections to the test."""
-
-    def __init__(self) -> None:
-        self.pipes: list[Pipe] = []
-
-    async def open(self, origin: Origin, make: Any) -> Wire:
-        self.pipes.append(Pipe(make()))
-        return self.pipes[-1].wire
-
-
-class Side:
-    """A door, and both ends of what leads through it."""
-
-    def __init__(self, limit: int | None = None) -> None:
-        self.dialer = Dialer()
-        places = asyncio.Semaphore(limit) if limit else None
-        self.door = Door(Origin("x", 80, False), self.dialer, places)  # type: ignore[arg-type]
-
-    async def ask(self, *pieces: bytes, skip_body: bool = False, lost: bool = False) -> Answered:
-        """A request, and what is said to it; the connection may be lost after that."""
-        asking = asyncio.ensure_future(self.door.ask(b"POST / HTTP/1.1\r\n", b"{}", skip_body))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        for piece in pieces:
-            self.pipe.say(piece)
-        if lost:
-            self.pipe.lose()
-        return await asking
-
-    async def whole(self, *pieces: bytes, **how: bool) -> tuple[int, bytes]:
-        answered = await self.ask(*pieces, **how)
-        return answered.status, b"".join([chunk async for chunk in answered.body])
-
-    @property
-    def pipe(self) -> Pipe:
-        """The connection that was used last."""
-        busy = [pipe for pipe in self.dialer.pipes if pipe.wire._answer]
-        return busy[-1] if busy else self.dialer.pipes[-1]
-
-
-def failing(*pieces: bytes, **how: bool) -> TransportError:
-    with pytest.raises(TransportError) as caught:
-        run(_whole(*pieces, **how))
-    return caught.value
-
-
-async def _whole(*pieces: bytes, **how: bool) -> tuple[int, bytes]:
-    return await Side().whole(*pieces, **how)
-
-
-def cut(data: bytes, at: Sequence[int]) -> Iterator[bytes]:
-    marks = [0, *sorted(place % len(data) for place in at), len(data)]
-    for start, end in pairwise(marks):
-        if start < end:
-            yield data[start:end]
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -294,7 +191,7 @@ class Poured:
     """An answer that is poured by a task, and what was taken of it."""
 
     def __init__(self, side: Side, take: Callable[[bytes], Awaitable[None] | None] | None = None) -> None:
-        self.side, self.got, self.take = side, bytearray(), take
+        self.side, self.got, self.take = side, b"", take
 
     async def begin(self) -> asyncio.Task[Awaitable[None] | None]:
         self.answer = (await self.side.ask(CHUNKS)).body
@@ -442,69 +339,5 @@ def test_who_waits_for_a_place_gets_the_next_one() -> None:
         side.pipe.say(OK)
         assert await second == (200, b"hello")
         assert side.door.busy == 0
-
-    run(main())
-
-
-# --- packed bodies
-
-
-def packed(body: bytes, coding: str) -> bytes:
-    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\ncontent-length: %d\r\n\r\n"
-    return head % (coding.encode(), len(body)) + body
-
-
-def bare(data: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    return packer.compress(data) + packer.flush()
-
-
-@pytest.mark.parametrize(
-    ("coding", "body"),
-    [
-        ("gzip", gzip.compress(b"hello " * 99)),
-        ("X-GZIP ", gzip.compress(b"hello " * 99)),
-        ("gzip", gzip.compress(b"hello " * 50) + gzip.compress(b"hello " * 49)),
-        ("deflate", zlib.compress(b"hello " * 99)),
-        ("deflate", bare(b"hello " * 99)),
-        ("identity", b"hello " * 99),
-    ],
-)
-@given(at=st.lists(st.integers(0, 1000), max_size=4))
-def test_a_packed_body_is_given_as_it_was_before(coding: str, body: bytes, at: list[int]) -> None:
-    async def main() -> None:
-        assert await Side().whole(*cut(packed(body, coding), at)) == (200, b"hello " * 99)
-
-    run(main())
-
-
-def test_a_small_body_that_holds_a_huge_one_is_unpacked_piece_by_piece() -> None:
-    async def main() -> None:
-        answered = await Side().ask(packed(gzip.compress(bytes(64 * MOST)), "gzip"))
-        sizes = [len(chunk) async for chunk in answered.body]
-        assert sum(sizes) == 64 * MOST
-        assert max(sizes) <= MOST
-
-    run(main())
-
-
-@pytest.mark.parametrize(
-    ("coding", "body", "kind"),
-    [
-        ("gzip", gzip.compress(b"hello")[:-9], "truncated"),
-        ("gzip", b"hello", "truncated"),
-        ("br", b"hello", "server_error"),
-    ],
-)
-def test_a_body_that_cannot_be_unpacked_has_a_kind(coding: str, body: bytes, kind: str) -> None:
-    assert failing(packed(body, coding)).kind == kind
-
-
-def test_an_answer_without_a_body_may_say_how_it_would_be_packed() -> None:
-    async def main() -> None:
-        side = Side()
-        for _ in range(2):
-            assert await side.whole(packed(b"hello", "gzip")[:-5], skip_body=True) == (200, b"")
-        assert len(side.dialer.pipes) == 1
 
     run(main())
