@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import socket
 import ssl
@@ -95,6 +96,22 @@ def test_a_look_up_outlives_who_asked_and_its_failure_is_not_kept() -> None:
         resolver.error = None
         assert addresses(await names.find("acme", 80)) == ["127.0.0.1"]
         assert resolver.asked == 2
+
+    run(main())
+
+
+def test_nobody_is_told_of_a_look_up_that_failed_after_all_have_left() -> None:
+    async def main() -> None:
+        told: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        resolver = Resolver()
+        asking = asyncio.ensure_future(Names(resolver).find("acme", 80))
+        await asyncio.sleep(0.5)
+        asking.cancel()
+        await asyncio.sleep(1)
+        assert resolver.asked == 1
+        gc.collect()
+        assert not told
 
     run(main())
 

@@ -306,7 +306,48 @@ def test_who_pours_may_be_cancelled_at_any_moment(moment: str) -> None:
     run(main())  # and nothing is said of coroutines or errors that nobody saw: warnings are errors here
 
 
+def test_what_was_poured_before_is_read_otherwise_after_it() -> None:
+    async def main() -> None:
+        poured = Poured(Side())
+        task = await poured.begin()
+        task.cancel()
+        await asyncio.wait([task])
+        reading = asyncio.ensure_future(anext(poured.answer))
+        await asyncio.sleep(0)
+        poured.side.pipe.say(chunk(b"one"))
+        assert await reading == b"one"
+        assert not poured.got
+        poured.answer.close()
+
+    run(main())
+
+
 # --- the pool
+
+
+def test_a_connection_that_is_just_being_closed_is_not_used() -> None:
+    async def main() -> None:
+        side = Side()
+        assert await side.whole(OK) == (200, b"hello")
+        side.pipe.closed = True  # what is left of it is to be lost in the next step of the loop
+        assert await side.whole(OK) == (200, b"hello")
+        assert len(side.dialer.pipes) == 2
+
+    run(main())
+
+
+def test_a_place_is_given_back_where_no_connection_comes_of_it() -> None:
+    async def main() -> None:
+        side = Side(limit=1)
+        side.dialer.error = ConnectionRefusedError("no")
+        for _ in range(2):
+            with pytest.raises(TransportError, match="no") as caught:
+                await side.whole(OK)
+            assert (caught.value.kind, caught.value.sent) == ("connect", False)
+        side.dialer.error = None
+        assert await side.whole(OK) == (200, b"hello")
+
+    run(main())
 
 
 def test_a_connection_that_was_idle_for_a_sweep_is_closed() -> None:

@@ -61,8 +61,11 @@ class Dialer:
 
     def __init__(self) -> None:
         self.pipes: list[Pipe] = []
+        self.error: OSError | None = None
 
     async def open(self, origin: Origin, make: Any) -> Wire:
+        if self.error:
+            raise self.error
         self.pipes.append(Pipe(make()))
         return self.pipes[-1].wire
 
@@ -80,7 +83,7 @@ class Side:
         asking = asyncio.ensure_future(self.door.ask(b"POST / HTTP/1.1\r\n", b"{}", skip_body))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        for piece in pieces:
+        for piece in pieces if self.dialer.pipes else ():
             self.pipe.say(piece)
         if lost:
             self.pipe.lose()
