@@ -76,7 +76,6 @@ class FakeWriter:
 
 @define
 class FakeWorld:
-    revision: str = "r1"
     dialects: Mapping[str, Any] = field(factory=lambda: {"openai.chat": FakeDialect()})
     listed: Sequence[Offer] = (
         Offer(id="fast", owner="llmrouter", card=Card()),

@@ -214,13 +214,13 @@ class Attempt(msgspec.Struct, eq=False, kw_only=True):
             return into(seen) if reading.flows else self._slowly(seen, silence, into)
 
         while not self._ended:
+            why = None
             try:
                 written = await pour(take)
             except TransportError as error:
-                written = self._slowly(reading.see([*self._end(error)]), silence, into)
-            else:
-                if written is None:
-                    written = self._slowly(reading.see([*self._end()]), silence, into)
+                written, why = None, error
+            if written is None:
+                written = self._slowly(reading.see([*self._end(why)]), silence, into)
             if written is not None:
                 await written
 

@@ -36,10 +36,6 @@ class World:
     learner: Learns | None = None  # the policy, if it learns
     listings: Listings = Factory(dict)  # what the providers list, as far as it is known
 
-    @property
-    def revision(self) -> str:
-        return self.settings.revision
-
     def ranking_of(self, expansion: Expansion) -> Ranking:
         """The client's word on how to choose wins, then the group's own policy."""
         if expansion.order:

@@ -15,8 +15,6 @@ class World(Protocol):
     """Everything one configuration says. Swapped whole: a request keeps the one it began with."""
 
     @property
-    def revision(self) -> str: ...
-    @property
     def dialects(self) -> Mapping[str, Dialect]: ...
     def offers(self) -> Sequence[Offer]:
         """Names that clients may ask for, in the order to show them."""
