@@ -41,7 +41,7 @@ class Process:
         with self.log.open("wb") as log:
             self._popen = subprocess.Popen(
                 pinned,
-                env={**os.environ, **self.env},
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **self.env},  # Python's starts are compared, too
                 cwd=self.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
