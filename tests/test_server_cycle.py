@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmrouter.server.channel import Channel, OverASGI, at_once
+from llmrouter.server.channel import Channel, OverASGI
 from llmrouter.server.cycle import Cycle
 from llmrouter.testing import run
 from tests.serving import done
@@ -22,7 +22,7 @@ class Wire:
     def __init__(self) -> None:
         self.transport = self.state = self
         self.is_full = False
-        self.ready, self.loop = at_once(), asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self.writes: list[bytes] = []
         self.closed = False
 

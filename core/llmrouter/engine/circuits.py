@@ -79,7 +79,7 @@ class Circuits:
         """An answer, `weight` of it a failure; the circuit that counts it."""
         if self.settings is None:
             return None
-        own = self._endpoints.get(endpoint.id) or self._of_endpoint(endpoint)
+        own = self._of_endpoint(endpoint)
         own.success(now, own in probes, weight)
         if self._providers and (provider := self._providers.get(endpoint.provider)):
             provider.success(now, provider in probes)

@@ -45,14 +45,10 @@ class Dialer:
         """A connection with the protocol that `make` gives. Raises OSError and UnicodeError."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._seconds):
+            tls, name = (self._tls, origin.host) if origin.tls else (None, None)
             infos = await self._names.find(origin.host, origin.port)
             found = await start_connection(infos, happy_eyeballs_delay=HEAD_START, interleave=1, loop=loop)
-            tls, name = (self._tls, origin.host) if origin.tls else (None, None)
-            try:
-                _, protocol = await loop.create_connection(make, sock=found, ssl=tls, server_hostname=name)
-            except BaseException:
-                found.close()
-                raise
+            _, protocol = await loop.create_connection(make, sock=found, ssl=tls, server_hostname=name)
         return protocol
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from attrs import field, frozen
 
-from llmrouter.catalogue.names import Expansion
+from llmrouter.catalogue.names import Expansion, Place
 from llmrouter.catalogue.prices import expected_cost, expected_output
 from llmrouter.protocols import Dialect, Policy
 from llmrouter.types import Candidate, Card, Decision, Endpoint, Facts, Hold, Op, Ranked, Rejected, Wire
@@ -59,7 +59,7 @@ def decide(
     """The plan for one request. `kept` is the endpoint that its session is served by, if any."""
     rejected: list[Rejected] = []
     plan: list[Ranked] = []
-    any_held, op, spoken = False, facts.op, facts.wire.dialect
+    any_held, op = False, facts.op
     tokens, most = facts.input_tokens, facts.input_tokens + (facts.max_output or 0)
     output = expected_output(facts) if op == "chat" else 0
     model = _one_model(facts, expansion, dialects) if op in ONE_MODEL_OPS else ""
@@ -68,13 +68,11 @@ def decide(
         candidates: list[Candidate] = []
         for place in tier:
             endpoint = place.endpoint
-            card, ops = endpoint.card, endpoint.ops
-            native = spoken in endpoint.dialects and (ops is None or op in ops)
-            wire = facts.wire if native else speak(facts, endpoint, dialects)
+            wire = speak(facts, endpoint, dialects)
             if wire is None:
                 rejected.append(Rejected(endpoint.id, "ability", op))
                 continue
-            cost, window = expected_cost(card.price, tokens, output), card.window
+            cost, window = expected_cost(endpoint.card.price, tokens, output), endpoint.card.window
             in_doubt = wants or (window is not None and most > window)
             if in_doubt and (refusal := _unfit(facts, endpoint, wire, dialects, model, cost)):
                 rejected.append(refusal)
@@ -82,24 +80,7 @@ def decide(
             seen = look(endpoint)
             if seen.hold is not None:
                 any_held = True
-            candidates.append(
-                Candidate(
-                    endpoint=endpoint.id,
-                    provider=endpoint.provider,
-                    model=endpoint.model,
-                    wire=wire,
-                    tier=number,
-                    weight=place.weight,
-                    window=window,
-                    cost=cost,
-                    quality=card.quality,
-                    ttft=seen.ttft,
-                    headroom=seen.headroom,
-                    load=seen.load,
-                    turns=seen.turns,
-                    hold=seen.hold,
-                )
-            )
+            candidates.append(_candidate(place, wire, number, cost, seen))
         if candidates:
             ranked = ranking.policy.rank(facts, candidates, draw)
             if len(ranked) < len(candidates):
@@ -151,6 +132,26 @@ def _unfit(
     elif card.window is not None and facts.input_tokens + (facts.max_output or 0) > card.window:
         return Rejected(endpoint.id, "context", f"{card.window} tokens")
     return _too_dear(facts, endpoint, cost) if "budget" in facts.hints else None
+
+
+def _candidate(place: Place, wire: Wire, tier: int, cost: float | None, seen: Look) -> Candidate:
+    endpoint, card = place.endpoint, place.endpoint.card
+    return Candidate(
+        endpoint=endpoint.id,
+        provider=endpoint.provider,
+        model=endpoint.model,
+        wire=wire,
+        tier=tier,
+        weight=place.weight,
+        window=card.window,
+        cost=cost,
+        quality=card.quality,
+        ttft=seen.ttft,
+        headroom=seen.headroom,
+        load=seen.load,
+        turns=seen.turns,
+        hold=seen.hold,
+    )
 
 
 def _missing(facts: Facts, card: Card, wire: Wire, dialects: Mapping[str, Dialect]) -> frozenset[str]:

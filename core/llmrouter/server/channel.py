@@ -20,10 +20,6 @@ class Channel(Protocol):
         """Whose request this is."""
 
     @property
-    def ready(self) -> Awaitable[None]:
-        """What is awaited where there is nothing to wait for."""
-
-    @property
     def receive(self) -> ASGIReceive: ...
     @property
     def send(self) -> ASGISend: ...
@@ -50,7 +46,6 @@ class OverASGI:
         task = asyncio.current_task()
         assert task is not None
         self.task: asyncio.Task[Any] = task
-        self.ready = at_once()
         self.receive, self.send = receive, send
 
     def at_hand(self, most: int) -> bytes | None:
@@ -69,13 +64,6 @@ class OverASGI:
 
     async def finish(self) -> None:
         await self.send({"type": "http.response.body", "body": b""})
-
-
-def at_once() -> asyncio.Future[None]:
-    """A future of the running loop that is done: nothing is quicker to await."""
-    done = asyncio.get_running_loop().create_future()
-    done.set_result(None)
-    return done
 
 
 def tamed(value: str) -> bytes:

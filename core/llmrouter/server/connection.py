@@ -75,19 +75,16 @@ class Connection:
 
     # ---- the answer
 
-    def start(self, status: int, headers: Mapping[str, str]) -> Awaitable[None]:
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
         if "x-request-id" not in headers:
             headers = {**headers, "x-request-id": self.id}
         if "content-length" in headers:  # known when the answer is whole; of a stream, never
             headers = {name: value for name, value in headers.items() if name != "content-length"}
         if status < 400 and self.request is not None and self.request.facts.wire.stream:
-            return self._begin(status, headers)
-        self._head = status, headers
-        return self.channel.ready
-
-    async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
-        await self.channel.begin(status, headers)
-        self.started = True  # not before: a head that the server refuses leaves room for an error
+            await self.channel.begin(status, headers)
+            self.started = True  # not before: a head that the server refuses leaves room for an error
+        else:
+            self._head = status, headers
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         if self.started:

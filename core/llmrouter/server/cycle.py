@@ -34,7 +34,7 @@ class Cycle:
 
     __slots__ = (
         "_body", "_chunked", "_head", "_left", "_news", "_protocol", "_waiter", "_waiting", "complete",
-        "disconnected", "keep_alive", "ready", "scope", "started", "task", "whole",
+        "disconnected", "keep_alive", "scope", "started", "task", "whole",
     )  # fmt: skip
 
     task: asyncio.Task[Any]
@@ -42,7 +42,6 @@ class Cycle:
 
     def __init__(self, protocol: Protocol, scope: ASGIScope, keep_alive: bool) -> None:
         self._protocol, self.scope = protocol, scope
-        self.ready = protocol.ready
         self.keep_alive = keep_alive
         self.started = self.complete = self.disconnected = False
         self.whole = False  # all of the body has come
@@ -180,9 +179,8 @@ class Cycle:
         self._protocol.transport.write(self._head + body if self.scope["method"] != "HEAD" else self._head)
         self._complete()
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> Awaitable[None]:
+    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         self._open(status, _lines(headers) + CHUNKED, "close" in headers.get("connection", ""))
-        return self.ready
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         protocol = self._protocol
@@ -193,11 +191,10 @@ class Cycle:
             protocol.transport.write(chunk)
         return protocol.drain() if protocol.is_full else None
 
-    def finish(self) -> Awaitable[None]:
+    async def finish(self) -> None:
         if not self.disconnected:
             self._protocol.transport.write(self._head + LAST)
             self._complete()
-        return self.ready
 
     # ---- both
 

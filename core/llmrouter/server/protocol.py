@@ -10,7 +10,6 @@ import asyncio
 import logging
 import math
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -19,7 +18,6 @@ from uvicorn import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
-from .channel import at_once
 from .cycle import Cycle
 
 if TYPE_CHECKING:
@@ -67,7 +65,6 @@ class Protocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
         self.state.connections.add(self)  # type: ignore[arg-type]
-        self.ready = at_once()
         self._same = {
             "type": "http",
             "asgi": ASGI,
@@ -254,6 +251,5 @@ class Protocol(asyncio.Protocol):
 
 def _parser(protocol: Protocol) -> httptools.HttpRequestParser:
     parser = httptools.HttpRequestParser(protocol)
-    with suppress(AttributeError):  # of an older httptools
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser

@@ -49,7 +49,7 @@ class Cost:
         if self.floor > 0 or self.ceiling is not None:
             candidates = [one for one in candidates if self._admits(one)]
         cost = costs(candidates)
-        speed = speeds(candidates) if self.mode == "balanced" else cost
+        speed = speeds(candidates) if self.mode == "balanced" else [0.0] * len(candidates)
         by_quality = self.mode == "quality"
         places: list[Place] = []
         for number, candidate in enumerate(candidates):
