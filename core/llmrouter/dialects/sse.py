@@ -30,9 +30,10 @@ class Events:
 
     def whole(self, data: bytes) -> bytes | None:
         """The data of bytes that are one event of one line, and need not be fed then; None of any others."""
-        if self._rest or not data.startswith(b"data: ") or data.find(b"\n") != len(data) - 2:
+        line, _, rest = data.partition(b"\n")
+        if rest != b"\n" or self._rest or _CR in line or not line.startswith(b"data: "):
             return None
-        return data[6:-2] if data.endswith(b"\n") and _CR not in data else None
+        return line[6:]
 
     def feed(self, data: bytes) -> list[Event]:
         if self.overflown:

@@ -71,14 +71,15 @@ class Wire(asyncio.Protocol):
             answer.whole, self._usable = True, False
         except httptools.HttpParserError as error:
             return self._fail(answer, Garbled(f"not HTTP: {error}"))
-        answer.waiting += len(data)
+        waiting = answer.waiting = answer.waiting + len(data)
         if answer.whole:
             self._release(answer)
-        elif answer.waiting > MAX_HEAD and not answer.status:
-            return self._fail(answer, Garbled(f"a head of more than {MAX_HEAD} bytes"))
-        elif answer.waiting > MAX_WAITING and not answer.paused:
-            answer.paused = True
-            self.transport.pause_reading()
+        elif waiting > MAX_HEAD:
+            if not answer.status:
+                return self._fail(answer, Garbled(f"a head of more than {MAX_HEAD} bytes"))
+            if waiting > MAX_WAITING and not answer.paused:
+                answer.paused = True
+                self.transport.pause_reading()
         return answer.tell()
 
     def connection_lost(self, exc: Exception | None) -> None:
