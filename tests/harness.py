@@ -18,6 +18,7 @@ from attrs import define, evolve
 
 from llmrouter import builtin
 from llmrouter.config import load
+from llmrouter.protocols import Clock
 from llmrouter.router import Router
 from llmrouter.server import create_app
 from llmrouter.server.runner import Server, bind
@@ -39,7 +40,9 @@ class Serving(Caller):
 
 
 @contextmanager
-def serving(config: str | None, environ: Mapping[str, str] | None = None) -> Iterator[Serving]:
+def serving(
+    config: str | None, environ: Mapping[str, str] | None = None, clock: Clock | None = None
+) -> Iterator[Serving]:
     """A router with this configuration (YAML), on a port of its own, in a thread with a loop of its own.
 
     With None it starts as it does where there is neither a configuration nor a key. It asks nobody for a list of
@@ -56,7 +59,9 @@ def serving(config: str | None, environ: Mapping[str, str] | None = None) -> Ite
         def main() -> None:
             try:
                 asyncio.run(
-                    _serve(path, {"LLMROUTER_STATE_DIR": folder, **(environ or {})}, listening, served, up, stop)
+                    _serve(
+                        path, {"LLMROUTER_STATE_DIR": folder, **(environ or {})}, clock, listening, served, up, stop
+                    )
                 )
             except BaseException as error:  # handed to the test's own thread
                 failed.append(error)
@@ -81,6 +86,7 @@ def serving(config: str | None, environ: Mapping[str, str] | None = None) -> Ite
 async def _serve(
     path: Path | None,
     environ: Mapping[str, str],
+    clock: Clock | None,
     listening: socket.socket,
     served: Serving,
     up: threading.Event,
@@ -90,7 +96,8 @@ async def _serve(
     settings = loaded.settings
     if path and "catalogue" not in path.read_text():
         settings = evolve(settings, catalogue=CatalogueSettings(refresh=None))
-    async with Router.open(settings, loaded.plugins, state=Path(environ["LLMROUTER_STATE_DIR"])) as router:
+    state = Path(environ["LLMROUTER_STATE_DIR"])
+    async with Router.open(settings, loaded.plugins, clock=clock, state=state) as router:
         served.loop, served.router = asyncio.get_running_loop(), router
         server = Server(create_app(router), settings.server, up.set, signals=False)
         running = asyncio.create_task(server.serve([listening]))

@@ -93,9 +93,13 @@ def test_a_day_that_is_used_up_everywhere_ends_at_midnight_in_california() -> No
 
 def test_the_preset_of_the_free_tier_is_kept_and_corrected_by_a_refusal() -> None:
     refusals = refusing(a1=used_up(DAY, "26s", "20"))
+    minute = time.time() // 60 * 60 - time.monotonic()
     with (
         Upstream(refusals) as upstream,
-        serving(config(upstream.base_url, limits="free_tier", select="most_headroom")) as router,
+        serving(
+            config(upstream.base_url, limits="free_tier", select="most_headroom"),
+            clock=lambda: minute + time.monotonic(),  # it begins now, and is not over before all have asked
+        ) as router,
     ):
         limits = router.router.settings.providers["google"].limits
         assert [(one.unit, one.amount, one.window) for one in limits] == [
