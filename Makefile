@@ -17,8 +17,8 @@ serve: .venv/serve  ## start the router on http://127.0.0.1:4000 (ARGS are passe
 
 run: serve  ## the same
 
-test: .venv/dev  ## run all tests (ARGS are passed to pytest)
-	.venv/bin/python -m pytest -m "not soak and not live and not clients" --cov --cov-report=term $(ARGS)
+test: .venv/dev  ## run all tests, a process on each core (ARGS are passed to pytest)
+	.venv/bin/python -m pytest -n auto --dist loadfile -m "not soak and not live and not clients" --cov --cov-report=term $(ARGS)
 
 test-clients: .venv-clients/dev  ## run agent CLIs and frameworks against a router (installs them outside of .venv)
 	.venv-clients/bin/python -m tests.clients.installing

@@ -14,6 +14,7 @@ from llmrouter.testing.upstream_scripts import JSON, answer, flapping
 from tests.calling import at_once
 from tests.faults.setups import config
 from tests.harness import Serving, process, serving
+from tests.telling import Tell
 
 BROKEN = answer(500, JSON, error())
 ROUNDS = 400
@@ -46,7 +47,7 @@ def ask(router: Serving, number: int, stream: bool) -> str:
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 @pytest.mark.parametrize("threads", [1, 50])
 def test_with_one_upstream_always_failing_every_request_succeeds(
-    upstreams: tuple[Upstream, Upstream], stream: bool, threads: int, capsys: pytest.CaptureFixture[str]
+    upstreams: tuple[Upstream, Upstream], stream: bool, threads: int, tell: Tell
 ) -> None:
     bad, good = upstreams
     start = serving if threads == 1 else process  # many clients need a processor of their own
@@ -56,11 +57,9 @@ def test_with_one_upstream_always_failing_every_request_succeeds(
     assert len(good.requests) == ROUNDS
     gaps = switches(bad, good)
     assert gaps
-    p99 = gaps[int(len(gaps) * 0.99)] * 1e3
-    with capsys.disabled():
-        shape = "streamed" if stream else "plain"
-        print(f"\nfailover, {shape}, {threads} at once: {len(gaps)} switches, p99 {p99:.1f} ms, median "
-              f"{gaps[len(gaps) // 2] * 1e3:.1f} ms")  # fmt: skip
+    median, p99 = (gaps[int(len(gaps) * part)] * 1e3 for part in (0.5, 0.99))
+    shape = "streamed" if stream else "plain"
+    tell(f"failover, {shape}, {threads} at once: {len(gaps)} switches, median {median:.1f}, p99 {p99:.1f} ms")
     assert gaps[-1] < MOST
 
 

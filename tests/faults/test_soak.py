@@ -18,6 +18,7 @@ from llmrouter.testing.upstream_scripts import chosen
 from tests.calling import at_once
 from tests.faults.setups import config
 from tests.harness import Serving, serving
+from tests.telling import Tell
 
 SLOW = ("endless_headers", "flood", "giant_event", "slow_drip")
 HELD = (
@@ -40,7 +41,7 @@ SLOPE, GROWTH = 1024, 12 * 1024 * 1024
 
 @pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_faulty_requests_leave_no_task_no_file_and_no_memory(
-    count: int, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    count: int, tell: Tell, caplog: pytest.LogCaptureFixture
 ) -> None:
     if not Path("/proc/self/statm").exists():
         pytest.skip("memory and open files are read from /proc")
@@ -60,8 +61,7 @@ def test_faulty_requests_leave_no_task_no_file_and_no_memory(
             rounds = [_ask(router, upstream, CHUNK) for _ in range(count // CHUNK)]
             answered, tried = (sum(column) for column in zip(*rounds, strict=True))
             after = _left(router, upstream, before[:2])
-    with capsys.disabled():
-        print(f"\nsoak: {count} requests, {tried} attempts, {answered} answered in full; {WHAT} {before} → {after}")
+    tell(f"soak: {count} requests, {tried} attempts, {answered} answered in full; {WHAT} {before} → {after}")
     assert after[0] <= before[0]
     assert after[1] <= before[1]
     assert (after[2] - before[2]) * 1024 < SLOPE * count + GROWTH

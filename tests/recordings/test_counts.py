@@ -7,6 +7,8 @@ from collections import Counter
 
 import pytest
 
+from tests.telling import Tell
+
 from .families import ANTHROPIC, COUNTS, GEMINI, MESSAGES_ON_VERTEX, OLLAMA, OPENAI, RERANK, RESPONSES
 from .library import FOLDER, exchanges, require
 
@@ -25,7 +27,7 @@ ELSEWHERE = {
 LEAST = 0.98
 
 
-def test_what_is_served_is_replayed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_served_is_replayed(tell: Tell) -> None:
     require()
     manifest = json.loads((FOLDER / "manifest.json").read_text())["files"]
     recorded = Counter(
@@ -39,10 +41,8 @@ def test_what_is_served_is_replayed(capsys: pytest.CaptureFixture[str]) -> None:
         for one in {e.id: e for family in FAMILIES for e in exchanges(family)[0]}.values()
         if one.provider in NAMED
     )
-    with capsys.disabled():
-        print()
-        for endpoint, count in recorded.most_common():
-            print(f"recordings of {endpoint}: {replayed[endpoint]} of {count}")
-        print(f"recordings of what is served: {replayed.total()} of {recorded.total()}")
+    for endpoint, count in recorded.most_common():
+        tell(f"recordings of {endpoint}: {replayed[endpoint]} of {count}")
+    tell(f"recordings of what is served: {replayed.total()} of {recorded.total()}")
     assert not set(replayed) - set(recorded)
     assert replayed.total() >= LEAST * recorded.total()

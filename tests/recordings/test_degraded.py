@@ -9,6 +9,7 @@ import pytest
 from llmrouter.dialects import builtin, parse
 from llmrouter.engine.inspection import EMPTY, NO_OBJECT, NO_TOOL, Inspection, expected_of
 from llmrouter.types import Event, Fault, Finish
+from tests.telling import Tell
 
 from .families import ANTHROPIC, GEMINI, MESSAGES_ON_VERTEX, OPENAI, RESPONSES, Family
 from .library import Exchange, exchanges, require
@@ -62,11 +63,10 @@ def judged(inspection: Inspection, events: list[Event], finish: Finish) -> str:
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda one: one.name)
-def test_what_was_recorded_whole_is_good(family: Family, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_recorded_whole_is_good(family: Family, tell: Tell) -> None:
     require()
     found = {one.id: wrong for one, wrong in answers(family)}
     bad = {id: wrong for id, wrong in found.items() if wrong}
-    with capsys.disabled():
-        print(f"\n{family.name}: {len(found)} complete answers, {len(bad)} degraded")
+    tell(f"{family.name}: {len(found)} complete answers, {len(bad)} degraded")
     assert found
     assert bad == {id: KNOWN[id][0] for id in found if id in KNOWN}

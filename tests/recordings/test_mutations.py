@@ -19,6 +19,7 @@ from llmrouter.protocols import Dialect
 from llmrouter.server.door import Route, request_of
 from llmrouter.types import Facts, Fields, Frame, Request, Wire
 from tests.calling import Answer
+from tests.telling import Tell
 
 from .families import ANTHROPIC, GEMINI, OPENAI, RERANK, RESPONSES, Family, Surface
 from .library import Exchange, exchanges, require
@@ -65,13 +66,10 @@ def spread(library: Sequence[Recorded], count: int) -> Iterator[tuple[Recorded, 
 # --- requests
 
 
-def test_a_wrong_request_is_understood_or_refused(
-    library: list[Recorded], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_request_is_understood_or_refused(library: list[Recorded], tell: Tell) -> None:
     asked = [one for one in library if one.exchange.request.startswith(b"{")]
     outcomes = Counter(_request(*one) for one in spread(asked, REQUESTS))
-    with capsys.disabled():
-        print(f"\nmutations of requests: {dict(outcomes)}")
+    tell(f"mutations of requests: {dict(outcomes)}")
     assert {*outcomes} == {"understood", "refused"}
     assert outcomes.total() == REQUESTS
     assert min(outcomes["understood"], outcomes["refused"]) > REQUESTS / 20, "faults that are felt, and not always"
@@ -99,13 +97,10 @@ def _request(recorded: Recorded, draw: random.Random) -> str:
 # --- answers
 
 
-def test_a_wrong_answer_is_read_and_written_in_every_dialect(
-    library: list[Recorded], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_answer_is_read_and_written_in_every_dialect(library: list[Recorded], tell: Tell) -> None:
     answered = [one for one in library if one.exchange.status == 200 and one.exchange.body.strip()]
     frames = sum(_answer(*one) for one in spread(answered, ANSWERS))
-    with capsys.disabled():
-        print(f"\nmutations of answers: {ANSWERS}, read as {frames} frames")
+    tell(f"mutations of answers: {ANSWERS}, read as {frames} frames")
     assert frames > ANSWERS
 
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from llmrouter.catalogue.prices import cost
 from llmrouter.dialects import builtin
 from llmrouter.types import Begin, Card, Spent, Usage
+from tests.telling import Tell
 
 from .families import OPENAI, RERANK, RESPONSES, Family
 from .library import FOLDER, Exchange, exchanges, require
@@ -84,19 +85,16 @@ def test_every_listed_model_gets_a_card() -> None:
     assert sum(bool(card.price and card.price.tiers) for card in found) == 59
 
 
-def test_the_listed_price_is_what_was_billed(
-    answers: list[Answer], cards: Mapping[str, Card], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_listed_price_is_what_was_billed(answers: list[Answer], cards: Mapping[str, Card], tell: Tell) -> None:
     outcomes = [(_outcome(one, cards), one.models[0]) for one in answers]
     counts = Counter(outcome for outcome, _ in outcomes)
     share = counts["equal"] / len(answers)
     different = sorted({model for outcome, model in outcomes if outcome == "another"})
-    with capsys.disabled():
-        print(
-            f"\nOpenRouter: the computed cost is the reported one, ± {PRECISION:.0%}, for {counts['equal']} of "
-            f"{len(answers)} answers ({share:.1%}); no listed price: {counts['unknown']}; another figure: "
-            f"{counts['another']} ({', '.join(different)})"
-        )
+    tell(
+        f"OpenRouter: the computed cost is the reported one, ± {PRECISION:.0%}, for {counts['equal']} of "
+        f"{len(answers)} answers ({share:.1%}); no listed price: {counts['unknown']}; another figure: "
+        f"{counts['another']} ({', '.join(different)})"
+    )
     assert len(answers) > 250
     assert share >= LEAST_SHARE
 

@@ -13,6 +13,7 @@ from llmrouter.errors import LLMRouterError
 from llmrouter.testing.upstream import Received
 from llmrouter.types import Fault, Finish, Spent, Text
 from tests.calling import Answer
+from tests.telling import Tell
 
 from .comparing import changes, opened, same_body, same_stream, text_of, tokens_of, with_prompt_tokens
 from .deviations import deviations
@@ -85,16 +86,13 @@ def test_the_whole_server_passes_on_what_was_recorded(served: list[Outcome], pro
     _no_problems(served, provider)
 
 
-def test_nearly_everything_is_replayed(
-    carried: list[Outcome], served: list[Outcome], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nearly_everything_is_replayed(carried: list[Outcome], served: list[Outcome], tell: Tell) -> None:
     found, left = exchanges()
     reasons = Counter(reason for one in found if (reason := skipped(one)))
-    with capsys.disabled():
-        print(
-            f"\nrecordings: {len(carried)} replayed through the adapter and {len(served)} through the server, of "
-            f"{len(found)} in the manifest; skipped: {dict(reasons) or 'none'}; not of this family: {left}"
-        )
+    tell(
+        f"recordings: {len(carried)} replayed through the adapter and {len(served)} through the server, of "
+        f"{len(found)} in the manifest; skipped: {dict(reasons) or 'none'}; not of this family: {left}"
+    )
     assert len(carried) == len(found) - reasons.total()
     assert reasons.total() <= MOST_SKIPPED * len(found)
     assert {one.provider for one in found} == set(FAMILY)

@@ -16,6 +16,7 @@ from tests.harness import serving
 from tests.recordings.comparing import changes
 from tests.recordings.deviations import deviations
 from tests.recordings.library import Exchange, exchanges, require
+from tests.telling import Tell
 
 from .picking import FEATURES, pick, sample
 from .recorded import KEY, Got, Replays, replays
@@ -104,12 +105,11 @@ def test_recorded_models_are_listed_and_found(library: Sequence[Exchange]) -> No
             assert client.models.retrieve(name).id == name
 
 
-def test_enough_is_replayed(picked: Mapping[str, Sequence[Exchange]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_enough_is_replayed(picked: Mapping[str, Sequence[Exchange]], tell: Tell) -> None:
     every = {one.id: one for ones in picked.values() for one in ones}
     providers = {one.provider for one in every.values()}
     counts = ", ".join(f"{feature} {len(ones)}" for feature, ones in picked.items())
-    with capsys.disabled():
-        print(f"\nSDK: {len(every)} recordings of {len(providers)} providers through the router: {counts}")
+    tell(f"SDK: {len(every)} recordings of {len(providers)} providers through the router: {counts}")
     assert len(every) >= 200
     assert len(providers) >= 18
 

@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from tests.recordings.library import Exchange, exchanges, require
+from tests.telling import Tell
 
 from .picking import CACHED_APART, ODD, sample
 from .recorded import Got, Replays, replays
@@ -45,15 +46,14 @@ def replayed(picked: list[Exchange]) -> Iterator[Replays]:
 
 
 def test_the_other_shape_is_answered_from_a_recording(
-    replayed: Replays, picked: list[Exchange], capsys: pytest.CaptureFixture[str]
+    replayed: Replays, picked: list[Exchange], tell: Tell
 ) -> None:
     for one in picked:
         assert _ask(replayed, one).cache == "miss", one.id
     wrong = [f"{one.id}: {problem}" for one in picked for problem in _crossed(replayed, one)]
     assert not wrong, "\n".join(wrong)
     streams = sum(one.stream for one in picked)
-    with capsys.disabled():
-        print(f"\nSDK: {streams} recorded streams answered plain, {len(picked) - streams} plain ones streamed")
+    tell(f"SDK: {streams} recorded streams answered plain, {len(picked) - streams} plain ones streamed")
     assert streams >= 25
     assert len(picked) - streams >= 35
 

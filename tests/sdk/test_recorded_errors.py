@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from tests.recordings.library import Exchange, exchanges, require
+from tests.telling import Tell
 
 from .recorded import KEY, Replays, replays
 from .said import recorded
@@ -59,14 +60,13 @@ def raised(replayed: Replays, errors: list[Exchange]) -> dict[str, openai.APISta
 
 
 def test_each_error_is_the_exception_of_its_kind(
-    raised: Mapping[str, openai.APIStatusError], errors: list[Exchange], capsys: pytest.CaptureFixture[str]
+    raised: Mapping[str, openai.APIStatusError], errors: list[Exchange], tell: Tell
 ) -> None:
     right = {one.id: _right(one) for one in errors if one.id in raised}
     wrong = [f"{id}: {raised[id]!r}" for id, kind in right.items() if type(raised[id]) is not kind]
     assert not wrong, "\n".join(wrong)
     counts = Counter(f"{one.status} → {raised[one.id].status_code}" for one in errors if one.id in raised)
-    with capsys.disabled():
-        print(f"\nSDK: {len(raised)} recorded errors as exceptions: {dict(sorted(counts.items()))}")
+    tell(f"SDK: {len(raised)} recorded errors as exceptions: {dict(sorted(counts.items()))}")
     assert {one.status for one in errors} == {200, *RAISED}
 
 
