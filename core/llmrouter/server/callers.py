@@ -13,6 +13,8 @@ from .auth import Keys
 KNOWN = 1024  # sets of headers
 KNOWN_HEAD = 4 * 1024  # bytes of names and values
 LENGTH = b"content-length"
+SAID = "llmrouter.said"
+"""Where a scope keeps what was said, so that it is put together once."""
 
 Said = tuple[bytes, tuple[tuple[bytes, bytes], ...]]
 """The query, and all headers but the length of the body."""
@@ -35,7 +37,7 @@ class Callers:
 
     def find(self, scope: ASGIScope) -> Caller:
         """Who asks. Raises Refused, also for a body that could not be read."""
-        said = scope["query_string"], tuple([pair for pair in scope["headers"] if pair[0] != LENGTH])
+        said = said_of(scope)
         return self._found.get(said) or self._meet(said)
 
     def _meet(self, said: Said) -> Caller:
@@ -51,6 +53,15 @@ class Callers:
                 self._found.clear()
             self._found[said] = caller
         return caller
+
+
+def said_of(scope: ASGIScope) -> Said:
+    """What tells a request from others, beside its path and its body."""
+    said: Said | None = scope.get(SAID)
+    if said is None:
+        said = scope["query_string"], tuple([pair for pair in scope["headers"] if pair[0] != LENGTH])
+        scope[SAID] = said
+    return said
 
 
 def decoded(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from llmrouter.settings import ServerSettings
 from llmrouter.types import Fields, Op, Request
 
 from .answers import Refused, trouble
-from .callers import LENGTH
+from .callers import LENGTH, Said, said_of
 from .connection import DISCARD, TOO_LARGE, Connection
 from .needs import Memory
 
@@ -26,8 +26,8 @@ BAD_LENGTH = trouble(400, "invalid_content_length", "The header content-length i
 
 log = logging.getLogger("llmrouter.server")
 
-Asked = tuple[str, bytes, tuple[tuple[bytes, bytes], ...], bytes]
-"""A request byte for byte: path, query, headers and body."""
+Asked = tuple[str, Said, bytes]
+"""A request byte for byte: path, query and headers, body."""
 
 
 class Route(NamedTuple):
@@ -70,7 +70,7 @@ class Known:
 
 
 def _asked(scope: ASGIScope, body: bytes) -> Asked:
-    return scope["path"], scope["query_string"], tuple(scope["headers"]), body
+    return scope["path"], said_of(scope), body
 
 
 def fields_of(route: Route, body: bytes) -> Fields:

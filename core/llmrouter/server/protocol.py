@@ -19,6 +19,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from .cycle import Cycle
+from .heads import Heads, Scope
 
 if TYPE_CHECKING:
     from .app import App
@@ -54,6 +55,9 @@ class Protocol(asyncio.Protocol):
         self._pipeline: deque[Cycle] = deque()  # those whose turn has not come
         self._again = False  # a head was read that comes once more, without its wish for another protocol
         self._in_head, self._head = True, 0  # whether a head is being read, and how much of it has come
+        self._heads = Heads()
+        self._rests = True  # the parser, between two messages
+        self._owed = 0  # bytes of a body whose head came again: the parser sees neither
         self._paused = False  # reading
         self.is_full = False  # the client does not read what is written
         self._drained: asyncio.Future[None] | None = None
@@ -76,7 +80,11 @@ class Protocol(asyncio.Protocol):
         self._wait(HEAD_TIME)
 
     def data_received(self, data: bytes) -> None:
-        rest = data
+        if self._owed:
+            data = self._paid(data)
+        if self._rests and (found := self._heads.again(data)):
+            return self._repeat(*found)
+        before, rested, rest = self._cycle, self._rests, data
         while rest:
             try:
                 self._parser.feed_data(rest)
@@ -87,6 +95,8 @@ class Protocol(asyncio.Protocol):
                 log.info("a client sent what is not HTTP: %s", error)
                 return self._give_up(GARBLED)
         if not self._in_head:
+            if rested and self._cycle is not before:
+                self._learn(data)
             return None
         self._head += len(data)
         if self._head > MAX_HEAD:
@@ -120,10 +130,34 @@ class Protocol(asyncio.Protocol):
             self.transport.write(word)
         self.transport.close()
 
+    # ---- what it need not find again
+
+    def _learn(self, data: bytes) -> None:
+        """A head was read that data begins with. One that ends the connection comes once."""
+        cycle = self._cycle
+        if cycle is not None and cycle.keep_alive and not self._parser.should_upgrade():
+            self._heads.learn(data, cycle.scope)
+
+    def _repeat(self, scope: Scope, owed: int, body: bytes) -> None:
+        self._due = math.inf
+        cycle = Cycle(self, scope, keep_alive=True)
+        cycle.feed(body)
+        cycle.whole, self._owed = not owed, owed
+        self._begin(cycle)
+
+    def _paid(self, data: bytes) -> bytes:
+        """Hand on what data holds of a body; the rest."""
+        body = data[: self._owed]
+        self._owed -= len(body)
+        self.on_body(body)
+        if not self._owed:
+            self.on_message_complete()
+        return data[len(body) :]
+
     # ---- what the parser finds
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._in_head, self._rests = True, False
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
 
@@ -142,18 +176,14 @@ class Protocol(asyncio.Protocol):
         self._in_head, self._head, self._due = False, 0, math.inf
         version = parser.get_http_version()
         keep_alive = version != "1.0" and parser.should_keep_alive()
-        before, self._cycle = self._cycle, Cycle(self, self._scope(version), keep_alive)
-        if before is None or before.complete:
-            self._start(self._cycle)
-        else:
-            self._pause_reading()
-            self._pipeline.append(self._cycle)
+        self._begin(Cycle(self, self._scope(version), keep_alive))
 
     def on_body(self, body: bytes) -> None:
         if self._cycle and not self._again and not self._cycle.complete and self._cycle.feed(body) > MOST_WAITING:
             self._pause_reading()
 
     def on_message_complete(self) -> None:
+        self._rests = True
         if self._cycle and not self._again:
             self._cycle.end()
 
@@ -187,6 +217,14 @@ class Protocol(asyncio.Protocol):
         }
 
     # ---- cycles
+
+    def _begin(self, cycle: Cycle) -> None:
+        before, self._cycle = self._cycle, cycle
+        if before is None or before.complete:
+            self._start(cycle)
+        else:
+            self._pause_reading()
+            self._pipeline.append(cycle)
 
     def _start(self, cycle: Cycle) -> None:
         cycle.task = self.loop.create_task(cycle.run(self._app))
