@@ -13,7 +13,7 @@ from llmrouter.types import Begin, Event, Finish, Spent, Text
 from .noting import Noted
 from .openai_answers import AnswerMeaning
 from .openai_thoughts import NAME
-from .openai_usage import read_usage
+from .openai_usage import Count, Used, usage_of
 
 Empty = Annotated[list[Any], msgspec.Meta(max_length=0)]
 
@@ -61,12 +61,16 @@ class Chunk(msgspec.Struct, gc=False):
     x_groq: Groq | None = None
 
 
+class Counted(Used, gc=False, kw_only=True):
+    prompt_tokens: Count  # an object that says nothing is no usage
+
+
 class Body(msgspec.Struct, gc=False):
     id: str
     model: str
     choices: tuple[Whole]
     provider: str = ""
-    usage: dict[str, Any] | None = None
+    usage: Counted | None = None
     error: None = None
     x_groq: Groq | None = None
 
@@ -105,7 +109,7 @@ class TextMeaning:
             events.append(Text(text))
         events.append(Finish(whole.finish_reason))
         if body.usage:
-            events.append(Spent(read_usage(body.usage)))
+            events.append(Spent(usage_of(body.usage)))
         return events
 
     def done(self) -> Sequence[Event]:

@@ -17,16 +17,14 @@ C = TypeVar("C", bound=msgspec.Struct)
 
 TICKS = 10_000_000_000  # of `cost_in_usd_ticks` in a dollar
 
+TOTALS = (
+    "prompt_tokens", "completion_tokens", "total_tokens", "prompt_cache_hit_tokens", "cached_tokens",
+)  # fmt: skip
+DETAILS = ("prompt_tokens_details", "completion_tokens_details", "server_tool_use_details")
+COSTS = ("cost", "cost_in_usd_ticks")
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
 _NUMBER = (int, float)
-
-
-class Totals(msgspec.Struct, gc=False):
-    prompt_tokens: Count = 0
-    completion_tokens: Count = 0
-    total_tokens: Count = 0
-    prompt_cache_hit_tokens: Count = 0
-    cached_tokens: Count = 0
 
 
 class Details(msgspec.Struct, gc=False):
@@ -38,13 +36,45 @@ class Details(msgspec.Struct, gc=False):
     web_search_requests: Count = 0
 
 
+class Bill(msgspec.Struct, gc=False):
+    """What the vendor asks for, where the cost is a fee on a key of one's own; USD."""
+
+    upstream_inference_cost: float | None = None
+
+
+class Used(msgspec.Struct, gc=False, kw_only=True):
+    """Usage as nearly all vendors write it."""
+
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    total_tokens: Count = 0
+    prompt_cache_hit_tokens: Count = 0
+    cached_tokens: Count = 0
+    prompt_tokens_details: Details | None = None
+    completion_tokens_details: Details | None = None
+    server_tool_use_details: Details | None = None
+    cost: float | None = None
+    cost_in_usd_ticks: float | None = None
+    is_byok: bool | None = None
+    cost_details: Bill | None = None
+
+
 def read_usage(usage: Mapping[str, Any]) -> Usage:
-    """Reads Chat Completions, Completions and Embeddings, whose vendors may report the total alone."""
-    said, details = counts(usage, Totals), counts(usage.get("prompt_tokens_details"), Details)
+    """Reads Chat Completions, Completions and Embeddings."""
+    try:
+        return usage_of(msgspec.convert(usage, Used))
+    except msgspec.ValidationError:
+        return usage_of(_mended(usage))
+
+
+def usage_of(said: Used) -> Usage:
+    """The same, of what was decoded. Some vendors report the total alone."""
     prompt, completion, total = said.prompt_tokens, said.completion_tokens, said.total_tokens
-    read = details.cached_tokens or said.prompt_cache_hit_tokens or said.cached_tokens
-    write = details.cache_write_tokens
-    reasoning = counts(usage.get("completion_tokens_details"), Details).reasoning_tokens
+    read, write, reasoning = said.prompt_cache_hit_tokens or said.cached_tokens, 0, 0
+    if details := said.prompt_tokens_details:
+        read, write = details.cached_tokens or read, details.cache_write_tokens
+    if details := said.completion_tokens_details:
+        reasoning = details.reasoning_tokens
     apart = total == prompt + completion + reasoning  # xAI leaves it out of completion_tokens
     if not prompt and not completion:
         prompt = total
@@ -54,10 +84,25 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
         cache_write=write,
         output=completion if apart else max(0, completion - reasoning),
         reasoning=reasoning,
-        searches=searches_of(usage),
-        cost=cost_of(usage),
-        own_key=own_key(usage),
+        searches=said.server_tool_use_details.web_search_requests if said.server_tool_use_details else 0,
+        cost=_cost(said),
+        own_key=said.is_byok,
     )
+
+
+def _cost(said: Used) -> float | None:
+    if said.cost is None:
+        return None if said.cost_in_usd_ticks is None else said.cost_in_usd_ticks / TICKS
+    bill = said.cost_details.upstream_inference_cost if said.is_byok and said.cost_details else None
+    return said.cost + (bill or 0.0)
+
+
+def _mended(usage: Mapping[str, Any]) -> Used:
+    """What can be read of a usage that holds something else: each value for itself."""
+    said: dict[str, Any] = {name: _count(usage.get(name)) for name in TOTALS}
+    said |= {name: counts(usage.get(name), Details) for name in DETAILS}
+    said |= {name: usage[name] for name in COSTS if isinstance(usage.get(name), _NUMBER)}
+    return Used(**said, is_byok=own_key(usage), cost_details=Bill(_upstream_cost(usage)))
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:
