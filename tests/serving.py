@@ -98,7 +98,7 @@ async def done(wait: Awaitable[None] | None) -> None:
 
 async def hello(request: Request, client: Client) -> None:
     """One whole answer, of either shape."""
-    await client.start(200, {"content-type": "application/json"})
+    await done(client.start(200, {"content-type": "application/json"}))
     await done(client.write(b'{"said": "hello"}'))
 
 

@@ -63,7 +63,7 @@ def test_a_plain_answer_comes_with_its_length_and_the_id_of_the_request() -> Non
 
 def test_the_id_that_the_engine_sets_is_not_doubled() -> None:
     async def answer(request: Request, client: Client) -> None:
-        await client.start(200, {"x-request-id": "its-own", "content-length": "999"})
+        await done(client.start(200, {"x-request-id": "its-own", "content-length": "999"}))
         await done(client.write(b"one"))
         await done(client.write(b"two"))
 
@@ -79,7 +79,7 @@ def test_only_headers_that_the_dialect_lets_through_reach_the_request() -> None:
 
 def test_a_stream_is_flushed_piece_by_piece() -> None:
     async def answer(request: Request, client: Client) -> None:
-        await client.start(200, {"content-type": "text/event-stream"})
+        await done(client.start(200, {"content-type": "text/event-stream"}))
         await done(client.write(b"data: 1\n\n"))
         await done(client.write(b"data: 2\n\n"))
 
@@ -90,7 +90,7 @@ def test_a_stream_is_flushed_piece_by_piece() -> None:
 
 def test_a_refused_stream_is_a_plain_answer() -> None:
     async def answer(request: Request, client: Client) -> None:
-        await client.start(429, {"retry-after": "3"})
+        await done(client.start(429, {"retry-after": "3"}))
         await done(client.write(b"{}"))
 
     got = post(STREAM, router_with(answer))
@@ -268,7 +268,7 @@ def test_an_engine_that_says_nothing_is_a_bug_of_ours() -> None:
 
 def test_a_bug_in_the_middle_of_a_stream_is_an_error_in_band() -> None:
     async def answer(request: Request, client: Client) -> None:
-        await client.start(200, {})
+        await done(client.start(200, {}))
         await done(client.write(b"data: 1\n\n"))
         raise ZeroDivisionError
 

@@ -43,7 +43,7 @@ async def never(request: Request, client: Client) -> None:
 
 async def endless(request: Request, client: Client) -> None:
     """A stream that begins and does not end."""
-    await client.start(200, {"content-type": "text/event-stream"})
+    await done(client.start(200, {"content-type": "text/event-stream"}))
     await done(client.write(b"data: 1\n\n"))
     await asyncio.sleep(FOREVER)
 
@@ -118,7 +118,7 @@ def test_a_client_that_does_not_read_holds_its_stream_back() -> None:
 
     async def flood(request: Request, client: Client) -> None:
         nonlocal written
-        await client.start(200, {})
+        await done(client.start(200, {}))
         for _ in range(1000):
             await done(client.write(b"x" * 100_000))
             written += 1
@@ -156,7 +156,7 @@ def test_running_streams_get_their_time_and_then_an_error_in_band() -> None:
 
 def test_a_plain_request_that_outlives_the_drain_is_told_to_come_back() -> None:
     async def begun(request: Request, client: Client) -> None:
-        await client.start(200, {})
+        await done(client.start(200, {}))
         await done(client.write(b"half of it"))
         await asyncio.sleep(FOREVER)
 
@@ -279,7 +279,7 @@ def test_what_asks_for_another_protocol_and_has_no_body_is_answered(asked: bytes
 
 def test_a_value_that_no_header_may_have_does_not_cost_the_answer() -> None:
     async def answer(request: Request, client: Client) -> None:
-        await client.start(200, {"x-odd": "a\x01b\r\nc: dé"})
+        await done(client.start(200, {"x-odd": "a\x01b\r\nc: dé"}))
         await done(client.write(b"{}"))
 
     async def main() -> tuple[int, str]:
@@ -404,10 +404,10 @@ def test_an_answer_has_its_own_length_and_an_id(stream: bool, length: list[bytes
         wire = Wire()
         one = over(wire)
         one.request = Request(msgspec.structs.replace(FACTS, wire=Wired("openai.chat", stream)), {})
-        await one.start(200, {"content-length": "9"})
+        await done(one.start(200, {"content-length": "9"}))
         for data in (b"bo", b"dy"):
             await done(one.write(data))
-        await one.finish()
+        await done(one.finish())
         assert b"".join(message["body"] for message in wire.sent[1:]) == b"body"
         return wire.sent[0]["headers"]
 
@@ -425,8 +425,8 @@ def test_a_head_that_the_server_refuses_leaves_room_for_an_error(stream: bool) -
             await super().send(message)
 
     async def begun(one: Connection) -> None:
-        await one.start(200, {"x-bad": "1"})
-        await one.finish()
+        await done(one.start(200, {"x-bad": "1"}))
+        await done(one.finish())
 
     async def main() -> Any:
         wire = Strict()

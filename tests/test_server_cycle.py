@@ -114,14 +114,19 @@ def test_messages_in_the_wrong_order_are_refused() -> None:
 # --- the short way
 
 
-def both(answer: Callable[[Channel], Awaitable[None]], method: str = "POST", keep_alive: bool = True) -> Wire:
+Answers = Callable[[Channel], Awaitable[None] | None]
+
+
+def both(
+    answer: Callable[[Channel], Awaitable[None] | None], method: str = "POST", keep_alive: bool = True
+) -> Wire:
     """What a wire is written when a channel is told this: the same by the short way and in ASGI's messages."""
 
     async def main() -> list[Wire]:
         wires = [Wire(), Wire()]
         for wire in wires:
             cycle = over(wire, method, keep_alive)
-            await answer(cycle if wire is wires[0] else OverASGI(cycle.receive, cycle.send))
+            await done(answer(cycle if wire is wires[0] else OverASGI(cycle.receive, cycle.send)))
         return wires
 
     short, long = run(main())
@@ -140,14 +145,14 @@ def test_a_whole_answer_is_one_packet_with_its_length() -> None:
 
 def test_a_stream_goes_in_chunks_and_its_head_with_the_first() -> None:
     async def stream(channel: Channel) -> None:
-        await channel.begin(200, {"x-one": "1"})
+        await done(channel.begin(200, {"x-one": "1"}))
         for data in (b"", b"one", b"", b"twelve bytes"):  # an empty chunk would be the last
             await done(channel.write(data))
-        await channel.finish()
+        await done(channel.finish())
 
     async def empty(channel: Channel) -> None:
-        await channel.begin(200, {})
-        await channel.finish()
+        await done(channel.begin(200, {}))
+        await done(channel.finish())
 
     head = b"HTTP/1.1 200 OK\r\ndate: now\r\n%stransfer-encoding: chunked\r\n\r\n"
     wire = both(empty)
@@ -159,7 +164,7 @@ def test_a_stream_goes_in_chunks_and_its_head_with_the_first() -> None:
     assert not short.closed
 
 
-def told(answer: Callable[[Cycle], Awaitable[None]], full: bool = False, lost: bool = False) -> Wire:
+def told(answer: Callable[[Cycle], Awaitable[None] | None], full: bool = False, lost: bool = False) -> Wire:
     """What a wire is written by the short way, to a client that does not read at first, or that has left."""
 
     async def main() -> Wire:
@@ -168,7 +173,7 @@ def told(answer: Callable[[Cycle], Awaitable[None]], full: bool = False, lost: b
         cycle = over(wire)
         if lost:
             cycle.lose()
-        await answer(cycle)
+        await done(answer(cycle))
         return wire
 
     return run(main())
@@ -192,7 +197,7 @@ def test_what_no_header_may_have_costs_a_character_and_not_the_answer(odd: str) 
 
 def test_a_client_that_does_not_read_is_waited_for() -> None:
     async def stream(cycle: Cycle) -> None:
-        await cycle.begin(200, {})
+        cycle.begin(200, {})
         await done(cycle.write(b"one"))
         await done(cycle.write(b"two"))
 
@@ -202,18 +207,18 @@ def test_a_client_that_does_not_read_is_waited_for() -> None:
 
 def test_nothing_is_written_to_a_client_that_has_left() -> None:
     async def stream(cycle: Cycle) -> None:
-        await cycle.begin(200, {})
+        cycle.begin(200, {})
         await done(cycle.write(b"one"))
-        await cycle.finish()
+        cycle.finish()
 
     assert told(stream, lost=True).writes == told(lambda cycle: cycle.answer(200, {}, b""), lost=True).writes == []
 
 
 def test_an_answer_has_one_head() -> None:
     async def twice(cycle: Cycle) -> None:
-        await cycle.answer(200, {}, b"")
+        await done(cycle.answer(200, {}, b""))
         with pytest.raises(RuntimeError, match="one head"):
-            await cycle.answer(500, {}, b"")
+            await done(cycle.answer(500, {}, b""))
 
     assert len(told(twice).writes) == 2
 

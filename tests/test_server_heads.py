@@ -19,6 +19,7 @@ from llmrouter.server.channel import Channel
 from llmrouter.server.heads import Heads
 from llmrouter.server.protocol import Protocol
 from llmrouter.testing import run
+from tests.serving import done
 
 Seen = list[tuple[dict[str, Any], bytes]]
 
@@ -95,7 +96,7 @@ class App:
                     return
                 body, more = body + message["body"], message["more_body"]
         self.seen.append(({**scope, SAID: None}, body))
-        await channel.answer(200, {}, body)
+        await done(channel.answer(200, {}, body))
 
 
 def told(

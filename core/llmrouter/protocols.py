@@ -311,11 +311,10 @@ class Page(Protocol):
 
 
 class Client(Protocol):
-    """Where an answer goes: a socket, or a recording."""
+    """Where an answer goes: a socket, or a recording. Both return what must be waited for, if anything."""
 
-    def start(self, status: int, headers: Mapping[str, str]) -> Awaitable[None]: ...
-    def write(self, data: bytes) -> Awaitable[None] | None:
-        """What must be waited for before more is written, if anything."""
+    def start(self, status: int, headers: Mapping[str, str]) -> Awaitable[None] | None: ...
+    def write(self, data: bytes) -> Awaitable[None] | None: ...
 
 
 class Control(Protocol):

@@ -238,12 +238,11 @@ class Exchange:
 
     async def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> None:
         """Give all of an answer at once."""
-        if (written := self._way(attempt)([*frames])) is not None:
+        if written := self._way(attempt)([*frames]):
             await written
 
-    async def _write(self, data: bytes, attempt: Attempt | None) -> None:
-        if (written := self.outlet.write(data, partial(headers.answer, self, attempt))) is not None:
-            await written
+    def _write(self, data: bytes, attempt: Attempt | None) -> Awaitable[None] | None:
+        return self.outlet.write(data, partial(headers.answer, self, attempt))
 
     async def _keep(self, kept: Iterable[Keep]) -> None:
         for keep in kept:
@@ -270,8 +269,8 @@ class Exchange:
         data = self.writer.end()
         if self.facts.wire.stream and "trace" in self.facts.hints:
             data = headers.trace(self) + data
-        if data:
-            await self._write(data, attempt)
+        if data and (written := self._write(data, attempt)):
+            await written
         self.outcome = "complete"
         if attempt:
             self.engine.sessions.put(self.facts, attempt.turn.endpoint.id)
@@ -296,7 +295,9 @@ class Exchange:
                 return await self._estimate()
             return await self._refuse(why)
         self.outcome = "broken"
-        return await self._write(self.writer.fail(why), None)
+        if written := self._write(self.writer.fail(why), None):
+            await written
+        return None
 
     async def _estimate(self) -> None:
         """Tokens are counted here where no upstream does it."""

@@ -22,9 +22,10 @@ class Outlet:
         """From now on a comment after so many seconds of silence, under these headers if there were none yet."""
 
         async def say() -> None:
-            if not self.opened:
-                await self._open(200, headers())
-            await self._tell(getattr(writer, "alive", COMMENT))
+            if not self.opened and (wait := self._open(200, headers())):
+                await wait
+            if wait := self._client.write(getattr(writer, "alive", COMMENT)):
+                await wait
 
         self._keep_alive = KeepAlive(every, say)
 
@@ -50,21 +51,25 @@ class Outlet:
         self, comment: Awaitable[None], data: bytes, headers: Callable[[], Mapping[str, str]]
     ) -> None:
         await comment
-        await self._commit(data, headers)
+        if wait := self._commit(data, headers):
+            await wait
 
-    async def _commit(self, data: bytes, headers: Callable[[], Mapping[str, str]]) -> None:
-        if not self.opened:
-            await self._open(200, headers())
+    def _commit(self, data: bytes, headers: Callable[[], Mapping[str, str]]) -> Awaitable[None] | None:
+        if not self.opened and (wait := self._open(200, headers())):
+            return self._commit_after(wait, data)
         self.committed = True
-        await self._tell(data)
+        return self._client.write(data)
+
+    async def _commit_after(self, head: Awaitable[None], data: bytes) -> None:
+        await head
+        self.committed = True
+        if wait := self._client.write(data):
+            await wait
 
     async def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        if not self.opened:
-            await self._open(status, headers)
-        await self._tell(body)
-
-    async def _tell(self, data: bytes) -> None:
-        if (wait := self._client.write(data)) is not None:
+        if not self.opened and (wait := self._open(status, headers)):
+            await wait
+        if wait := self._client.write(body):
             await wait
 
     def end(self) -> None:
@@ -72,6 +77,6 @@ class Outlet:
             self._keep_alive.end()
             self._keep_alive = None  # it leads back here
 
-    def _open(self, status: int, headers: Mapping[str, str]) -> Awaitable[None]:
+    def _open(self, status: int, headers: Mapping[str, str]) -> Awaitable[None] | None:
         self.opened, self.status = True, status
         return self._client.start(status, headers)

@@ -62,6 +62,6 @@ def refusal(what: Trouble, dialect: Dialect | None = None, headers: Mapping[str,
     return Answer(what.status, body, extra)
 
 
-def send_answer(channel: Channel, answer: Answer, request_id: str) -> Awaitable[None]:
+def send_answer(channel: Channel, answer: Answer, request_id: str) -> Awaitable[None] | None:
     headers = {"content-type": "application/json", "x-request-id": request_id, **answer.headers}
     return channel.answer(answer.status, headers, answer.body)

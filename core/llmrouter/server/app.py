@@ -101,7 +101,8 @@ class App:
             request = connection.request = await self._request(route, scope, connection)
             if request.facts.hints.get("dry-run", "false") in NO:
                 await self._router.engine.serve(request, world, connection)
-                await connection.finish()
+                if wait := connection.finish():
+                    await wait
             else:
                 await connection.answer(said(await self._router.engine.preview(request, world)))
         except Refused as refused:
@@ -155,7 +156,8 @@ class App:
             assert connection.request is not None
             if wait := connection.write(route.dialect.writer(connection.request).fail(what)):
                 await wait
-            await connection.finish()
+            if wait := connection.finish():
+                await wait
             return
         if connection.request is None:
             log.info("refused %s %s: %d %s", connection.id, scope["path"], what.status, what.code)
@@ -175,7 +177,8 @@ class App:
             answer = await self._answer(scope, headers)
         except Refused as refused:
             answer = refusal(refused.trouble, self._pages.dialect(scope, headers))
-        await send_answer(channel, answer, self._id())
+        if wait := send_answer(channel, answer, self._id()):
+            await wait
 
     async def _answer(self, scope: ASGIScope, headers: dict[str, str]) -> Answer:
         if headers.get("upgrade", "").lower() == "websocket":

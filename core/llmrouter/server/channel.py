@@ -10,7 +10,7 @@ from llmrouter.protocols import ASGIReceive, ASGISend
 
 
 class Channel(Protocol):
-    """ASGI, and a shorter way for what nearly every request needs.
+    """ASGI, and a shorter way for what nearly every request needs: it returns what must be waited for, if anything.
 
     Names of headers are in lower case; the length of the body and how it is framed are not among them.
     """
@@ -27,16 +27,14 @@ class Channel(Protocol):
     def at_hand(self, most: int) -> bytes | None:
         """The body, where all of it has come and it is no longer than `most` bytes: it is not received then."""
 
-    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Awaitable[None]:
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Awaitable[None] | None:
         """A whole answer."""
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> Awaitable[None]:
+    def begin(self, status: int, headers: Mapping[str, str]) -> Awaitable[None] | None:
         """An answer to a POST whose length nobody knows; then `write` as often as one likes, and `finish`."""
 
-    def write(self, data: bytes) -> Awaitable[None] | None:
-        """What must be waited for before more is written, if anything."""
-
-    def finish(self) -> Awaitable[None]: ...
+    def write(self, data: bytes) -> Awaitable[None] | None: ...
+    def finish(self) -> Awaitable[None] | None: ...
 
 
 class OverASGI:

@@ -75,16 +75,26 @@ class Connection:
 
     # ---- the answer
 
-    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+    def start(self, status: int, headers: Mapping[str, str]) -> Awaitable[None] | None:
         if "x-request-id" not in headers:
             headers = {**headers, "x-request-id": self.id}
         if "content-length" in headers:  # known when the answer is whole; of a stream, never
             headers = {name: value for name, value in headers.items() if name != "content-length"}
         if status < 400 and self.request is not None and self.request.facts.wire.stream:
-            await self.channel.begin(status, headers)
-            self.started = True  # not before: a head that the server refuses leaves room for an error
-        else:
-            self._head = status, headers
+            return self._started(self.channel.begin(status, headers))
+        self._head = status, headers
+        return None
+
+    def _started(self, wait: Awaitable[None] | None) -> Awaitable[None] | None:
+        """The head is sent, once that is waited for: one that the server refuses leaves room for an error."""
+        if wait is not None:
+            return self._started_after(wait)
+        self.started = True
+        return None
+
+    async def _started_after(self, head: Awaitable[None]) -> None:
+        await head
+        self.started = True
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         if self.started:
@@ -92,21 +102,20 @@ class Connection:
         self._body += data
         return None
 
-    async def finish(self) -> None:
+    def finish(self) -> Awaitable[None] | None:
         """Send what is left. Raises RuntimeError for an answer that was never started."""
         if self._head is None and not self.started:
             raise RuntimeError("the engine gave no answer")
         self.done = True
         if self._head is None:
-            await self.channel.finish()
-        else:
-            await self.channel.answer(*self._head, self._body)
-            self.started = True
+            return self.channel.finish()
+        return self._started(self.channel.answer(*self._head, self._body))
 
     async def answer(self, answer: Answer) -> None:
         """A whole answer, in place of whatever was begun and not sent yet."""
         self.done = self.started = True
-        await send_answer(self.channel, answer, self.id)
+        if wait := send_answer(self.channel, answer, self.id):
+            await wait
 
     # ---- the end
 

@@ -169,17 +169,22 @@ class Cycle:
 
     # ---- the answer, the short way
 
-    async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Awaitable[None] | None:
         if self._protocol.is_full:
-            await self._protocol.drain()
-        if self.disconnected:
-            return
-        lines = _lines(headers) + b"content-length: %d\r\n" % len(body)
-        self._open(status, lines, "close" in headers.get("connection", ""))
-        self._protocol.transport.write(self._head + body if self.scope["method"] != "HEAD" else self._head)
-        self._complete()
+            return self._answer_later(status, headers, body)
+        if not self.disconnected:
+            lines = _lines(headers) + b"content-length: %d\r\n" % len(body)
+            self._open(status, lines, "close" in headers.get("connection", ""))
+            self._protocol.transport.write(self._head + body if self.scope["method"] != "HEAD" else self._head)
+            self._complete()
+        return None
 
-    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
+    async def _answer_later(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        await self._protocol.drain()
+        if wait := self.answer(status, headers, body):
+            await wait
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
         self._open(status, _lines(headers) + CHUNKED, "close" in headers.get("connection", ""))
 
     def write(self, data: bytes) -> Awaitable[None] | None:
@@ -191,7 +196,7 @@ class Cycle:
             protocol.transport.write(chunk)
         return protocol.drain() if protocol.is_full else None
 
-    async def finish(self) -> None:
+    def finish(self) -> None:
         if not self.disconnected:
             self._protocol.transport.write(self._head + LAST)
             self._complete()
