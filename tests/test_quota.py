@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from llmrouter.engine.holding import Holding
+from llmrouter.engine.holding import Holdings
 from llmrouter.engine.memory_quota import MemoryQuota
 from llmrouter.engine.quota import FORGET, Quota
 from llmrouter.testing import run
@@ -139,10 +139,11 @@ def test_a_slice_is_as_old_as_the_question() -> None:
 
 
 def test_what_was_taken_of_an_ended_slice_goes_back_to_no_other() -> None:
-    holding = Holding(Bucket("a", "tokens", 100, "hour"))
-    assert not holding.take(1, START)
+    bucket, holdings = Bucket("a", "tokens", 100, "hour"), Holdings()
+    holding = holdings[bucket]
+    assert not holdings.take([Ask(bucket, 1)], START)
     holding.add(10, START + 1)
-    assert holding.take(5, START)
+    assert holdings.take([Ask(bucket, 5)], START)
     holding.add(10, START + 2)
     holding.turn(START + 1)
     assert (holding.free, holding.pending) == (10, 5)

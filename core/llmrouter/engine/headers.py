@@ -77,9 +77,7 @@ def _kept(*names: str) -> tuple[str, ...]:
 def _say_who(found: dict[str, str], exchange: Exchange, attempt: Attempt) -> None:
     """Who answered, why, and at what price."""
     endpoint, line, reading = attempt.turn.endpoint, attempt.line, attempt.reading
-    found["x-llmrouter-provider"] = endpoint.provider
-    found["x-llmrouter-model"] = _ascii(endpoint.model)
-    found["x-llmrouter-account"] = attempt.turn.account.id
+    found |= _served(endpoint.provider, endpoint.model, attempt.turn.account.id)
     found["x-llmrouter-attempts"] = str(exchange.attempts.made)
     if exchange.decision:
         found["x-llmrouter-reason"] = _reason(exchange, exchange.decision)
@@ -89,6 +87,11 @@ def _say_who(found: dict[str, str], exchange: Exchange, attempt: Attempt) -> Non
         found["x-llmrouter-flaw"] = _ascii(reading.flaw.message)
     first = reading.first_output or exchange.engine.clock()
     found["server-timing"] = f"upstream;dur={(first - attempt.started) * 1e3:.1f}"
+
+
+@lru_cache(maxsize=256)
+def _served(provider: str, model: str, account: str) -> Mapping[str, str]:
+    return {"x-llmrouter-provider": provider, "x-llmrouter-model": _ascii(model), "x-llmrouter-account": account}
 
 
 def _reason(exchange: Exchange, decision: Decision) -> str:

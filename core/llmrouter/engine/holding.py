@@ -9,7 +9,7 @@ from collections.abc import Container, Sequence
 from attrs import define, field
 
 from llmrouter.quota import same_window, window
-from llmrouter.types import Bucket, Exhausted, Sighting, Unit
+from llmrouter.types import Ask, Bucket, Exhausted, Sighting, Unit
 
 MARGIN = 0.4
 """Seconds that a slice ends here before it does in the store: what was taken of it must be reported by then."""
@@ -50,16 +50,6 @@ class Holding:
         self.whole = self.known or 1.0
 
     # ---- taking ---------------------------------------------------------------------------------
-
-    def take(self, amount: float, now: float) -> bool:
-        """Take an amount, if it is here."""
-        if now >= self.until:
-            self.turn(now)
-        taken = self.taken + amount
-        if taken > self.lent + CLOSE and amount:
-            return False
-        self.taken = taken
-        return True
 
     def owe(self, amount: float, now: float) -> None:
         """Take an amount, be it here or not."""
@@ -219,6 +209,20 @@ class Holdings(dict[Bucket, Holding]):
         holding = self[bucket] = Holding(bucket)
         self._by_scope[bucket.scope, bucket.unit].append(holding)
         return holding
+
+    def take(self, asks: Sequence[Ask], now: float) -> bool:
+        """Take all amounts, or none where one of them is not here."""
+        for place, ask in enumerate(asks):
+            holding, amount = self[ask.bucket], ask.amount
+            if now >= holding.until:
+                holding.turn(now)
+            taken = holding.taken + amount
+            if taken > holding.lent + CLOSE and amount:
+                for before in asks[:place]:
+                    self[before.bucket].taken -= before.amount
+                return False
+            holding.taken = taken
+        return True
 
     def meant(self, sighting: Sighting) -> Sequence[Holding]:
         found = self._by_scope.get((sighting.scope, sighting.unit), ())

@@ -62,10 +62,11 @@ class Taken(msgspec.Struct, eq=False):
             asks, spent = [ask for ask in asks if ask.bucket.unit == "concurrent"], {}
         now = 0.0  # asked for where there is something to book
         for ask in asks:
-            delta = spent.get(ask.bucket.unit, 0.0) - ask.amount
+            bucket = ask.bucket
+            delta = spent.get(bucket.unit, 0.0) - ask.amount
             if delta:
                 now = now or quota._clock()
-                quota._holdings[ask.bucket].book(delta, self.since, now)
+                quota._holdings[bucket].book(delta, self.since, now)
         if quota._asleep:
             quota._stirred.set()
 
@@ -103,12 +104,9 @@ class Quota:
         """Take all that is asked, if this worker holds it. None: nothing is taken, and `reserve` may get it."""
         if not asks:
             return NOTHING
-        now, holdings = self._clock(), self._holdings
-        for ask in asks:
-            if not holdings[ask.bucket].take(ask.amount, now):
-                for before in asks[: asks.index(ask)]:
-                    holdings[before.bucket].taken -= before.amount
-                return None
+        now = self._clock()
+        if not self._holdings.take(asks, now):
+            return None
         if self._asleep:
             self._stirred.set()
         taken = Taken(self, asks, now)

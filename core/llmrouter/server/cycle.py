@@ -40,14 +40,16 @@ class Cycle:
     task: asyncio.Task[Any]
     """Set by who starts it."""
 
-    def __init__(self, protocol: Protocol, scope: ASGIScope, keep_alive: bool) -> None:
+    def __init__(
+        self, protocol: Protocol, scope: ASGIScope, keep_alive: bool, body: bytes = b"", whole: bool = False
+    ) -> None:
         self._protocol, self.scope = protocol, scope
         self.keep_alive = keep_alive
         self.started = self.complete = self.disconnected = False
-        self.whole = False  # all of the body has come
-        self._body: list[bytes] = []  # what was not received yet
-        self._waiting = 0  # bytes of it
-        self._news = False  # the same, or the news of its end
+        self.whole = whole  # all of the body has come
+        self._body = [body]  # what was not received yet
+        self._waiting = len(body)  # bytes of it
+        self._news = whole or body != b""  # the same, or the news of its end
         self._waiter: asyncio.Future[None] | None = None  # of whoever receives; most bodies are at hand
         self._head = b""  # of the answer, until its first bytes are there
 

@@ -139,11 +139,8 @@ class Protocol(asyncio.Protocol):
             self._heads.learn(data, cycle.scope)
 
     def _repeat(self, scope: Scope, owed: int, body: bytes) -> None:
-        self._due = math.inf
-        cycle = Cycle(self, scope, keep_alive=True)
-        cycle.feed(body)
-        cycle.whole, self._owed = not owed, owed
-        self._begin(cycle)
+        self._due, self._owed = math.inf, owed
+        self._begin(Cycle(self, scope, True, body, not owed))
 
     def _paid(self, data: bytes) -> bytes:
         """Hand on what data holds of a body; the rest."""
