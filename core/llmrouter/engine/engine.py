@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 from attrs import define, field
@@ -77,18 +78,12 @@ class Engine:
         self._draw = self.random.random()
         self.budgets, self.queues = Budgets(self.clock), Queues(self.clock)
 
-    async def serve(self, request: Request, world: World, client: Client) -> None:
+    def serve(self, request: Request, world: World, client: Client) -> Coroutine[Any, Any, None]:
         """Answer the client, whatever the upstreams do. Only a cancellation passes."""
         try:
-            exchange = Exchange(self, request, world, client)
+            return Exchange(self, request, world, client).run()
         except InvalidRequest as error:
-            return await self._refuse(request, world, client, trouble.invalid(request.facts.id, error))
-        self.under_way += 1
-        try:
-            await exchange.run()
-        finally:
-            self.under_way -= 1
-            exchange.close()
+            return self._refuse(request, world, client, trouble.invalid(request.facts.id, error))
 
     async def _refuse(self, request: Request, world: World, client: Client, why: Trouble) -> None:
         """A request that no endpoint should see: told, and recorded."""

@@ -74,35 +74,40 @@ class Exchange:
         self._flight: Flight | None = None  # others follow this request
 
     async def run(self) -> None:
-        """Serve the request to its end. Only cancellation leaves it early; `close` comes after either."""
-        # What the client itself is limited to is taken once for the whole request, where nobody need be asked.
-        self._reservation = self.engine.quota.take(self.world.limits.admission(self.facts.client))
-        if self._reservation is None and (refusal := await self._admit()):
-            return await self._refuse(refusal)
-        if self.facts.wire.stream:
-            self.outlet.keep_alive(
-                self.settings.stream.keep_alive, self.writer, partial(headers.answer, self, None)
+        """Serve the request to its end. Only cancellation leaves it early."""
+        self.engine.under_way += 1
+        try:
+            # What the client itself is limited to is taken once for the whole request, where nobody need be asked.
+            self._reservation = self.engine.quota.take(self.world.limits.admission(self.facts.client))
+            if self._reservation is None and (refusal := await self._admit()):
+                return await self._refuse(refusal)
+            if self.facts.wire.stream:
+                every = self.settings.stream.keep_alive
+                self.outlet.keep_alive(every, self.writer, partial(headers.answer, self, None))
+            key = self._key = self._made_key() if self.facts.replayable else ""
+            if key and (await self._answered_by_cache(key) or await self._answered_by_another(key)):
+                return await self._complete(None)
+            decision = self.decision = self.engine.decide(self.request, self.world, self.expansion)
+            group, settings = self.expansion.group, self.settings
+            self.attempts = Attempts(
+                self.engine, self.request, self.world, group, settings, self.deadline, decision
             )
-        key = self._key = self._made_key() if self.facts.replayable else ""
-        if key and (await self._answered_by_cache(key) or await self._answered_by_another(key)):
-            return await self._complete(None)
-        decision = self.decision = self.engine.decide(self.request, self.world, self.expansion)
-        self.attempts = Attempts(
-            self.engine, self.request, self.world, self.expansion.group, self.settings, self.deadline, decision
-        )
-        while (not self.outlet.committed or self._rescue) and (
-            attempt := await self.attempts.open("rescue" if self._rescue else "turn")
-        ):
-            tape = self._recorder(attempt) if key and not self._rescue else None
-            failure = await attempt.pour(self._way(attempt, tape, self._rescue))
-            if failure is None:
-                attempt.finish(None)
-                if tape and (kept := tape.done()):
-                    await self.engine.store(key, kept, self.world)
-                return await self._complete(attempt)
-            if not await self._goes_on_after(attempt, failure):
-                break
-        return await self._fail(decision)
+            while (not self.outlet.committed or self._rescue) and (
+                attempt := await self.attempts.open("rescue" if self._rescue else "turn")
+            ):
+                tape = self._recorder(attempt) if key and not self._rescue else None
+                failure = await attempt.pour(self._way(attempt, tape, self._rescue))
+                if failure is None:
+                    attempt.finish(None)
+                    if tape and (kept := tape.done()):
+                        await self.engine.store(key, kept, self.world)
+                    return await self._complete(attempt)
+                if not await self._goes_on_after(attempt, failure):
+                    break
+            return await self._fail(decision)
+        finally:
+            self.engine.under_way -= 1
+            self.close()
 
     async def _admit(self) -> Trouble | None:
         """Ask for what the client itself is limited to. Why it may not have it, or None."""
@@ -198,7 +203,9 @@ class Exchange:
         if tape is None or not _names(self.expansion, tape.endpoint):
             return False
         self.cache = "hit"
-        await self._forward(tape.replay(self.world.dialects, headers.answer_id(self.facts.id, self.writer)), None)
+        frames = tape.replay(self.world.dialects, headers.answer_id(self.facts.id, self.writer))
+        if written := self._forward(frames, None):
+            await written
         return True
 
     async def _answered_by_another(self, key: str) -> bool:
@@ -236,10 +243,9 @@ class Exchange:
             return LATE
         return None
 
-    async def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> None:
+    def _forward(self, frames: Iterable[Frame], attempt: Attempt | None) -> Awaitable[None] | None:
         """Give all of an answer at once."""
-        if written := self._way(attempt)([*frames]):
-            await written
+        return self._way(attempt)([*frames])
 
     def _write(self, data: bytes, attempt: Attempt | None) -> Awaitable[None] | None:
         return self.outlet.write(data, partial(headers.answer, self, attempt))
@@ -288,7 +294,8 @@ class Exchange:
         else:
             why = trouble.explain(self.facts.id, lines, decision, self.engine.clock(), self._broken)
         if not self.outlet.committed and (spare := self.attempts.spare()):
-            await self._forward(spare.excuse(), spare)
+            if written := self._forward(spare.excuse(), spare):
+                await written
             return await self._complete(spare)
         if not self.outlet.opened:
             if self.facts.op == "count" and (why.kind != "invalid_request" or not self.attempts.made):
@@ -302,7 +309,8 @@ class Exchange:
     async def _estimate(self) -> None:
         """Tokens are counted here where no upstream does it."""
         events = (Begin("", self.facts.asked), Result(self.facts.input_tokens), Finish("stop"))
-        await self._forward([Frame(Wire("", False), b"", events)], None)
+        if written := self._forward([Frame(Wire("", False), b"", events)], None):
+            await written
         await self._complete(None)
 
     async def _refuse(self, why: Trouble) -> None:

@@ -46,7 +46,8 @@ class Door:
             wire = await self._connected()
         answer = wire.ask(head, body, skip_body)
         try:
-            await answer.headed()
+            while not answer.status:
+                await answer.news()
             return _answered(answer)
         except FOREIGN as error:
             answer.close()

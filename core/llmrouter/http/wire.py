@@ -155,13 +155,12 @@ class Answer(Body):
         self._waiter: asyncio.Future[Awaitable[None] | None] | None = None
         self._take: Take | None = None  # gets the bytes at once, while `pour` waits
 
-    async def headed(self) -> None:
-        """Wait for the head. Raises OSError or Garbled."""
-        while not self.status:
-            if self.error:
-                raise self.error
-            waiter = self._waiter = self._loop.create_future()
-            await waiter
+    def news(self) -> asyncio.Future[Awaitable[None] | None]:
+        """Done when there is more of it. Raises OSError or Garbled: there will be no more."""
+        if self.error:
+            raise self.error
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
 
     async def __anext__(self) -> bytes:
         while not self.chunks:
