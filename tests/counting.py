@@ -76,8 +76,8 @@ class CountingQuota(Quota):
         super().__init__(store, clock, "open")
         self.given: list[Counted] = []
 
-    def take(self, asks: Sequence[Ask]) -> Reservation | None:
-        taken = super().take(asks)
+    def take(self, asks: Sequence[Ask], now: float | None = None) -> Reservation | None:
+        taken = super().take(asks, now)
         return self._counted(taken, asks) if taken and asks else taken
 
     async def reserve(self, asks: Sequence[Ask]) -> Reservation | Exhausted:

@@ -138,7 +138,7 @@ def test_traffic_comes_back_in_a_ramp() -> None:
     ward.succeed(times=2)
 
     def share() -> float:
-        admitted = sum(isinstance(ward.health.claim(A, ONE), Ticket) for _ in range(1_000))
+        admitted = sum(isinstance(ward.health.claim(A, ONE, ward.clock()), Ticket) for _ in range(1_000))
         return admitted / 1_000
 
     assert share() == pytest.approx(0.1, abs=0.01)

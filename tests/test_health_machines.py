@@ -184,7 +184,7 @@ class HealthMachine(RuleBasedStateMachine):
         ramping = [self.share(worker, one) for one, state in states if state == "ramp" and asked]
         for share in ramping:
             share.ask(self.now)
-        ticket = worker.health.claim(endpoint, account)
+        ticket = worker.health.claim(endpoint, account, worker.health.clock())
         if not isinstance(ticket, Ticket):
             return None
         for share in ramping:

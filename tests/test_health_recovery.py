@@ -65,7 +65,7 @@ class Outage:
         return next((call for call in self.calls if call >= ENDS), 1e9) - ENDS
 
     def _ask(self, health: Health) -> None:
-        ticket = health.claim(A, ACCOUNT)
+        ticket = health.claim(A, ACCOUNT, health.clock())
         if isinstance(ticket, Ticket):
             self.calls.append(self.now)
             fails = STARTS <= self.now < ENDS

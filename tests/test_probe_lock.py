@@ -34,7 +34,7 @@ with probe_lock(Path(sys.argv[1])) as lock:
             now += 20
         elif word == "end":
             tickets.pop(model).end(Failure(kind="cancelled", scope="request"), None)
-        elif isinstance(claimed := health.claim(endpoint(model), account), Hold):
+        elif isinstance(claimed := health.claim(endpoint(model), account, health.clock()), Hold):
             word = "held"
             now += 2
         else:

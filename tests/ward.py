@@ -82,7 +82,7 @@ class Ward:
         return self.health.begin(at, at.accounts[0])
 
     def claim(self, at: Endpoint = A) -> Ticket | Hold:
-        return self.health.claim(at, at.accounts[0])
+        return self.health.claim(at, at.accounts[0], self.clock())
 
     def end_all(self, ttft: Sequence[float], tokens: int = 0) -> None:
         for one in ttft:

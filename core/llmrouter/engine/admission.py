@@ -106,8 +106,9 @@ class Admission(msgspec.Struct, eq=False):
         asks = self._asks(turn)
         if asks and not self._waiting and self.engine.queues.waiting(self.group):
             return Hold(self.engine.clock() + PAUSE, "limit", "queue")  # others were here before
-        reservation = self.engine.quota.take(asks)
-        return self._claimed(turn, reservation) if reservation else None
+        now = self.engine.clock()
+        reservation = self.engine.quota.take(asks, now)
+        return self._claimed(turn, reservation, now) if reservation else None
 
     async def _asked(self, turn: Turn) -> Taken | Hold:
         reservation = await self.engine.quota.reserve(self._asks(turn))
@@ -115,11 +116,11 @@ class Admission(msgspec.Struct, eq=False):
             if reservation.bucket.scope.startswith("client:"):
                 self.refused = reservation
             return Hold(reservation.retry_at, "limit", reservation.bucket.scope)
-        return self._claimed(turn, reservation)
+        return self._claimed(turn, reservation, self.engine.clock())
 
-    def _claimed(self, turn: Turn, reservation: Reservation) -> Taken | Hold:
+    def _claimed(self, turn: Turn, reservation: Reservation, now: float) -> Taken | Hold:
         """No await from here on until it is in the list."""
-        claimed = self.engine.health.claim(turn.endpoint, turn.account)
+        claimed = self.engine.health.claim(turn.endpoint, turn.account, now)
         if isinstance(claimed, Ticket):
             return turn, reservation, claimed
         reservation.close({})

@@ -58,13 +58,13 @@ class Attempt(msgspec.Struct, eq=False, kw_only=True):
     ticket: Ticket
     patience: Patience
     clock: Clock
+    sight: Callable[[Turn, Sequence[Sighting]], None]  # told what the upstream says of its limits
     started: float
     role: Role = "turn"
     tokens: int = 0  # of the prompt, as far as they are known
     mend: Mend | None = None
     sent: bool = False
     reply: Reply | None = None
-    sightings: tuple[Sighting, ...] = ()
     line: Line | None = None
     spare: Sequence[Frame] = ()  # a whole answer that was not good enough
     repaired: str = ""
@@ -113,7 +113,8 @@ class Attempt(msgspec.Struct, eq=False, kw_only=True):
         if reply.status >= 300:
             return await self._refused(reply)
         verdict = self.judge(reply.status, reply.headers, b"")
-        self.sightings = verdict.sightings
+        if verdict.sightings:
+            self.sight(self.turn, verdict.sightings)
         if verdict.failure:
             return verdict.failure
         held: list[Frame] = []
@@ -142,7 +143,8 @@ class Attempt(msgspec.Struct, eq=False, kw_only=True):
             if len(body) > ERROR_BODY:
                 break
         verdict = self.judge(reply.status, reply.headers, body)
-        self.sightings = verdict.sightings
+        if verdict.sightings:
+            self.sight(self.turn, verdict.sightings)
         return verdict.failure or Failure(
             kind="server_error",
             scope="endpoint",
@@ -304,12 +306,13 @@ class Attempt(msgspec.Struct, eq=False, kw_only=True):
         if answered:
             cost = price(turn.endpoint.card.price, usage) if usage else turn.candidate.cost
         flaw = reading.flaw if failure is None else None
+        ended, stream = self.clock(), turn.candidate.wire.stream
         self.line = Line(
             endpoint=turn.endpoint.id,
             account=turn.account.id,
             started=self.started,
             first_output=first,
-            ended=self.clock(),
+            ended=ended,
             failure=failure,
             usage=usage or NOTHING,
             cost=cost,
@@ -325,7 +328,7 @@ class Attempt(msgspec.Struct, eq=False, kw_only=True):
             self.reservation.close({"requests": 1.0} if self.sent else {})
         ttft = None if first is None else first - self.started
         weight = REPAIRED if self.repaired else None
-        self.ticket.end(failure, ttft, self.tokens, stream=turn.candidate.wire.stream, flaw=flaw, weight=weight)
+        self.ticket.end(failure, ttft, self.tokens, stream=stream, flaw=flaw, weight=weight, now=ended)
 
     def excuse(self) -> Sequence[Frame]:
         """The answer that was not good enough, to be given because there is no better one."""

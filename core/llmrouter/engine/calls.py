@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -72,6 +73,7 @@ class Calls(msgspec.Struct, eq=False):
             ticket=ticket,
             patience=self._patience(turn),
             clock=clock,
+            sight=self.engine.sight,
             started=ticket.began,
             role=role,
             tokens=facts.input_tokens,
@@ -90,14 +92,25 @@ class Calls(msgspec.Struct, eq=False):
             return None
         return partial(mended, repair, inspection)
 
-    async def send(self, attempt: Attempt) -> Failure | None:
+    def send(self, attempt: Attempt) -> Coroutine[Any, Any, Failure | None]:
         """What is wrong with the answer, if so, as soon as it may be written."""
+        if attempt.turn.endpoint.card.keeps:
+            return self._send_remembering(attempt)
         try:
-            fields = self._fields(attempt)
-            if attempt.turn.endpoint.card.keeps:
-                fields = await self._remembered(attempt, fields)
-            call = self._call(attempt, fields)
-        except InvalidRequest as error:  # who speaks the client's own dialect may still take it
+            return attempt.open(self._call(attempt, self._fields(attempt)))
+        except Exception as error:
+            return _found(self._unsaid(attempt, error))
+
+    async def _send_remembering(self, attempt: Attempt) -> Failure | None:
+        try:
+            call = self._call(attempt, await self._remembered(attempt, self._fields(attempt)))
+        except Exception as error:
+            return self._unsaid(attempt, error)
+        return await attempt.open(call)
+
+    def _unsaid(self, attempt: Attempt, error: Exception) -> Failure:
+        """Why there is nothing to send."""
+        if isinstance(error, InvalidRequest):  # who speaks the client's own dialect may still take it
             return Failure(
                 kind="invalid_request",
                 scope="request",
@@ -107,14 +120,12 @@ class Calls(msgspec.Struct, eq=False):
                 param=error.param,
                 by="translation",
             )
-        except Exception as error:  # a dialect's mistake: another one's endpoint may still serve
-            self.engine.log.exception("%s: cannot be said to %s", self.request.facts.id, attempt.turn.endpoint.id)
-            message = f"{type(error).__name__} in the dialect"
-            return Failure(kind="internal", scope="endpoint", message=message, by="translation")
-        failure = await attempt.open(call)
-        if attempt.sightings:
-            self.engine.sight(attempt, self.world)
-        return failure
+        # A dialect's mistake: another one's endpoint may still serve.
+        self.engine.log.error(
+            "%s: cannot be said to %s", self.request.facts.id, attempt.turn.endpoint.id, exc_info=error
+        )
+        message = f"{type(error).__name__} in the dialect"
+        return Failure(kind="internal", scope="endpoint", message=message, by="translation")
 
     def _call(self, attempt: Attempt, fields: Fields) -> Call:
         turn, request = attempt.turn, self.request
@@ -167,3 +178,7 @@ class Calls(msgspec.Struct, eq=False):
             max_answer=self.settings.max_answer,
             min_rate=times.min_rate,
         )
+
+
+async def _found(failure: Failure) -> Failure:
+    return failure

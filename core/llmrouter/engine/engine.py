@@ -17,10 +17,9 @@ from llmrouter.errors import InvalidRequest
 from llmrouter.protocols import Cache, Client, Clock, MetricsSink
 from llmrouter.recent import Recent
 from llmrouter.routing import Look, decide
-from llmrouter.types import Account, Decision, Endpoint, Facts, Request, RequestRecord, Trouble, Usage
+from llmrouter.types import Account, Decision, Endpoint, Facts, Request, RequestRecord, Sighting, Trouble, Usage
 
 from . import headers, trouble
-from .attempt import Attempt
 from .budget import Budgets
 from .exchange import Exchange
 from .flights import Flights
@@ -30,7 +29,7 @@ from .outlet import Outlet
 from .queue import Queues
 from .quota import Quota
 from .replays import Replays
-from .turns import order
+from .turns import Turn, order
 from .world import World
 
 GOLDEN = 0.6180339887498949
@@ -140,16 +139,12 @@ class Engine:
             draw=self.random,
         )
 
-    def sight(self, attempt: Attempt, world: World) -> None:
-        """Hand on what the upstream said of its limits, under the names that we count them by."""
-        if attempt.sightings:
-            turn = attempt.turn
-            self.quota.sight(
-                [
-                    msgspec.structs.replace(one, scope=scope(turn.endpoint, turn.account, one.scope))
-                    for one in attempt.sightings
-                ]
-            )
+    def sight(self, turn: Turn, sightings: Sequence[Sighting]) -> None:
+        """Hand on what an upstream said of its limits, under the names that we count them by."""
+        endpoint, account = turn.endpoint, turn.account
+        self.quota.sight(
+            [msgspec.structs.replace(one, scope=scope(endpoint, account, one.scope)) for one in sightings]
+        )
 
     def record(self, record: RequestRecord, world: World) -> None:
         """Tell every sink, and a policy that learns. None of them can hurt the request."""

@@ -92,12 +92,11 @@ class Health:
 
     # ---- taking a turn --------------------------------------------------------------------------
 
-    def claim(self, endpoint: Endpoint, account: Account) -> Ticket | Hold:
+    def claim(self, endpoint: Endpoint, account: Account, now: float) -> Ticket | Hold:
         """Take a turn, once everything else it needs is there: in flight from now, or what forbids it.
 
         A half-open circuit lets one call through as its probe, one that has just closed a share of what asks.
         """
-        now = self.clock()
         if not self._troubled:
             return self._ticket(endpoint, account, now, ())
         if hold := self._hold(endpoint, account, now):
@@ -133,9 +132,12 @@ class Health:
         stream: bool,
         flaw: Failure | None,
         weight: float | None,
+        now: float | None,
     ) -> None:
         """What `Ticket.end` says."""
-        now, seen, probes = self.clock(), ticket.seen, ticket.probes
+        seen, probes = ticket.seen, ticket.probes
+        if now is None:
+            now = self.clock()
         endpoint, account = ticket.endpoint, ticket.account
         seen.load -= 1
         if probes:

@@ -100,11 +100,12 @@ class Quota:
         """Take all that is asked, or nothing. Waits only when what this worker holds is not enough."""
         return self.take(asks) or self._refused(asks) or await self._ask(asks)
 
-    def take(self, asks: Sequence[Ask]) -> Reservation | None:
+    def take(self, asks: Sequence[Ask], now: float | None = None) -> Reservation | None:
         """Take all that is asked, if this worker holds it. None: nothing is taken, and `reserve` may get it."""
         if not asks:
             return NOTHING
-        now = self._clock()
+        if now is None:
+            now = self._clock()
         if not self._holdings.take(asks, now):
             return None
         if self._asleep:

@@ -41,12 +41,13 @@ class Ticket(msgspec.Struct, eq=False, gc=False):
         stream: bool = True,
         flaw: Failure | None = None,
         weight: float | None = None,
+        now: float | None = None,
     ) -> None:
         """What became of the call; `ttft` in seconds, `tokens` of its prompt.
 
         `flaw` is what was wrong with an answer that was given all the same. It counts as `weight` of a failure:
-        by default as its class does, less where it was repaired.
+        by default as its class does, less where it was repaired. Who knows the time tells it.
         """
         if self.open:
             self.open = False
-            self.health.ended(self, failure, ttft, tokens, stream, flaw, weight)
+            self.health.ended(self, failure, ttft, tokens, stream, flaw, weight, now)
