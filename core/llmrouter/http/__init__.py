@@ -26,7 +26,7 @@ from httpx import URL, AsyncBaseTransport, AsyncByteStream, ByteStream, Headers,
 
 from llmrouter.protocols import Transport
 
-from .body import Body, Pair
+from .body import Body, Pair, joined
 from .guard import GuardedTransport
 from .pool import SWEEP, Answered, Door, PooledTransport, head_of, lines
 
@@ -47,6 +47,7 @@ __all__ = [
     "Response",
     "guarded",
     "head_of",
+    "joined",
     "lines",
     "open_transport",
 ]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from functools import lru_cache
 from types import TracebackType
 from typing import cast
 
@@ -93,3 +94,18 @@ def patience(request: httpx.Request) -> float | None:
 def decoded(headers: Iterable[Pair]) -> list[Pair]:
     """The headers of a body that was decoded on the way."""
     return [pair for pair in headers if pair[0].lower() not in (b"content-encoding", b"content-length")]
+
+
+@lru_cache(maxsize=1024)
+def named(name: bytes) -> str:
+    """The name of a header as it is looked for. Servers say the same ones with each answer."""
+    return name.lower().decode("latin-1")
+
+
+def joined(pairs: Iterable[Pair]) -> dict[str, str]:
+    """Headers by their names in lower case; the values of one that came twice with a comma between."""
+    found: dict[str, str] = {}
+    for raw, value in pairs:
+        name, text = named(raw), value.decode("latin-1")
+        found[name] = f"{found[name]}, {text}" if name in found else text
+    return found

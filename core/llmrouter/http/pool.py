@@ -4,28 +4,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
 
 import httpx
 
 from llmrouter.errors import TransportError
 
-from .body import CONNECTING, FOREIGN, OPENING, Body, Pair, decoded, patience
+from .body import CONNECTING, FOREIGN, OPENING, Body, Pair, patience
 from .dial import Dialer, Origin, Resolve, resolve
 from .unpack import unpacked
 from .wire import Answer, Wire
 
 SWEEP = 22.0  # seconds; who was idle in all of one is closed: balancers commonly do that after 60
-PACKED = b"content-encoding"
+PACKED = "content-encoding"
 PORTS = {"http": 80, "https": 443}
 
 
 class Answered(NamedTuple):
-    """An answer whose head is there. Names of headers are as they came."""
+    """An answer whose head is there. Names of headers are in lower case, repeated ones are joined by a comma."""
 
     status: int
-    headers: Sequence[Pair]
+    headers: Mapping[str, str]
     body: Body
 
 
@@ -147,7 +147,8 @@ class PooledTransport(httpx.AsyncBaseTransport):
                 head = head_of(request.method, request.url, request.headers.raw)
                 body = await _content(request)
                 status, headers, stream = await self.door(request.url).ask(head, body, request.method == "HEAD")
-                return httpx.Response(status, headers=list(headers), stream=stream)
+                pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+                return httpx.Response(status, headers=pairs, stream=stream)
 
     def _open(self, url: httpx.URL) -> Door:
         if url.scheme not in PORTS:
@@ -190,7 +191,8 @@ async def _content(request: httpx.Request) -> bytes:
 
 def _answered(answer: Answer) -> Answered:
     """Raises Garbled for a body that cannot be unpacked."""
-    for name, value in answer.headers:
-        if len(name) == len(PACKED) and name.lower() == PACKED:
-            return Answered(answer.status, decoded(answer.headers), unpacked(answer, value))
-    return Answered(answer.status, answer.headers, answer)
+    headers, body = answer.headers, cast(Body, answer)
+    if PACKED in headers:
+        body = unpacked(answer, headers.pop(PACKED))
+        headers.pop("content-length", None)
+    return Answered(answer.status, headers, body)

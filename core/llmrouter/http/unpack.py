@@ -14,9 +14,9 @@ BARE = -zlib.MAX_WBITS  # deflate, as some servers take it: without a head
 ZLIB = 8  # what the low half of zlib's first byte says
 
 
-def unpacked(body: Body, coding: bytes) -> Body:
+def unpacked(body: Body, coding: str) -> Body:
     """The body as it was before its `content-encoding`. Raises Garbled for one that we do not know."""
-    name = coding.strip().lower().decode("latin-1")
+    name = coding.strip().lower()
     if name in UNPACKED:
         return body
     if name not in CODINGS:

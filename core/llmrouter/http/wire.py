@@ -10,13 +10,13 @@ import httptools
 
 from llmrouter.protocols import Take
 
-from .body import READING, Body, Garbled, Pair
+from .body import READING, Body, Garbled, named
 
 MAX_HEAD = 64 * 1024  # bytes of a head, where it does not come at once; a read of the socket is at most 256 KiB
 MAX_WAITING = 256 * 1024  # bytes that came and were not taken; then no more are read for a while
 JOINED = 64 * 1024  # bytes up to which head and body are one write
 SWITCHING = 101  # the one informational status that is an answer
-FRAMES = (b"content-length", b"transfer-encoding")
+FRAMES = frozenset({"content-length", "transfer-encoding"})
 
 
 class Keeper(Protocol):
@@ -85,7 +85,7 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         answer, self._answer = self._answer, None
         if answer is not None:
-            if exc is None and answer.status and not any(name.lower() in FRAMES for name, _ in answer.headers):
+            if exc is None and answer.status and FRAMES.isdisjoint(answer.headers):
                 answer.whole = True  # the end of the connection is the end of the body
             else:
                 answer.error = exc or ConnectionError("the connection was closed before the answer was whole")
@@ -112,7 +112,8 @@ class Wire(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         answer = self._answer
         if answer and not answer.status:  # else it is a trailer
-            answer.headers.append((name, value))
+            headers, key, text = answer.headers, named(name), value.decode("latin-1")
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
 
     def on_headers_complete(self) -> None:
         answer, status = self._answer, self._parser.get_status_code()
@@ -145,7 +146,7 @@ class Answer(Body):
     def __init__(self, wire: Wire) -> None:
         self._wire, self._loop = wire, wire.loop
         self.status = 0
-        self.headers: list[Pair] = []
+        self.headers: dict[str, str] = {}  # as `joined` gives them
         self.chunks: list[bytes] = []  # of the body, not taken yet
         self.waiting = 0  # bytes that came since
         self.paused = False

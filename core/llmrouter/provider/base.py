@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -22,6 +21,7 @@ from llmrouter.http import (
     Request,
     guarded,
     head_of,
+    joined,
     lines,
 )
 from llmrouter.protocols import BuildContext
@@ -50,9 +50,9 @@ class HTTPReply:
 
     __slots__ = ("_body", "dropped", "headers", "status")
 
-    def __init__(self, status: int, headers: Sequence[Pair], body: Body) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: Body) -> None:
         self.status = status
-        self.headers = _headers(headers)
+        self.headers = headers
         self.dropped: tuple[str, ...] = ()
         self._body = body
 
@@ -199,7 +199,7 @@ class HTTPProvider:
     async def _carried(self, request: Request) -> Answered:
         """The same over any other transport."""
         response = await self._transport.handle_async_request(request)
-        return Answered(response.status_code, response.headers.raw, cast(Body, response.stream))
+        return Answered(response.status_code, joined(response.headers.raw), cast(Body, response.stream))
 
     def _theirs(self, passed: Mapping[str, str], account: str) -> Sequence[Pair]:
         """The headers of the client that go on beside those of the account."""
@@ -225,16 +225,6 @@ class HTTPProvider:
             **{name.lower(): value for name, value in own.items()},
         }
         return tuple((name.encode("ascii"), value.encode("latin-1")) for name, value in said.items() if value)
-
-
-def _headers(raw: Sequence[Pair]) -> Mapping[str, str]:
-    found = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in raw}
-    if len(found) == len(raw):
-        return found
-    values: defaultdict[str, list[str]] = defaultdict(list)  # some are repeated
-    for name, value in raw:
-        values[name.lower().decode("latin-1")].append(value.decode("latin-1"))
-    return {name: ", ".join(said) for name, said in values.items()}
 
 
 def _dropped(before: Fields, after: Fields) -> tuple[str, ...]:

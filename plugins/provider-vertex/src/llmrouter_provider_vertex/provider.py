@@ -81,4 +81,4 @@ class Said(Body):
 def _refusal(message: str) -> HTTPReply:
     """What an upstream would have said, had there been a token to ask it with."""
     error = {"code": 401, "message": message, "status": "UNAUTHENTICATED"}
-    return HTTPReply(401, [(b"content-type", b"application/json")], Said(msgspec.json.encode({"error": error})))
+    return HTTPReply(401, {"content-type": "application/json"}, Said(msgspec.json.encode({"error": error})))
