@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from llmrouter.types import Wire
 
 from . import sse
@@ -13,24 +15,22 @@ from .reader import AnswerReader
 class Lines(sse.Events):
     """Cuts a stream into lines, each an event with the bytes it came in. Any split gives the same lines."""
 
-    def whole(self, data: bytes) -> bytes | None:
-        """The data of bytes that are one line; None of any others."""
-        return None if self._rest or data.find(b"\n") != len(data) - 1 else data.strip() or None
+    whole = re.compile(rb"([ \t]*[^ \t\n].*)\n").fullmatch
 
     def feed(self, data: bytes) -> list[sse.Event]:
         if self.overflown:
             return []
         *whole, rest = data.split(b"\n")
         if whole:
-            whole[0] = bytes(self._rest) + whole[0]
-            self._rest = bytearray()
-        self._rest += rest
-        if len(self._rest) > self._limit:
-            self.overflown, self._rest = True, bytearray()
+            whole[0] = bytes(self.rest) + whole[0]
+            self.rest = bytearray()
+        self.rest += rest
+        if len(self.rest) > self._limit:
+            self.overflown, self.rest = True, bytearray()
         return [_event(line + b"\n") for line in whole]
 
     def end(self) -> sse.Event | None:
-        rest, self._rest = bytes(self._rest), bytearray()
+        rest, self.rest = bytes(self.rest), bytearray()
         return _event(rest + b"\n") if rest.strip() else None
 
 

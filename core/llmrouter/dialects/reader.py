@@ -13,6 +13,7 @@ from llmrouter.types import Fault, Frame, Wire
 from . import sse
 from .common import BOM
 from .meaning import Meaning
+from .sse import CR
 
 END_MARK = b"[DONE]"
 
@@ -44,8 +45,8 @@ class AnswerReader:
         if self._over:
             return []
         if self._spoke:
-            said = self._events.whole(data)
-            if said and said != END_MARK:  # an event that comes alone, as nearly all do
+            found = self._events.whole(data)  # an event that comes alone, as nearly all do
+            if found and CR not in data and not self._events.rest and (said := found[1]) and said != END_MARK:
                 try:
                     return [Frame(self._stream, data, tuple(self._meaning.event(said, "")))]
                 except _UNREADABLE:

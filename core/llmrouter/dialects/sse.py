@@ -13,7 +13,7 @@ MAX_EVENT = 64 * 1024 * 1024
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _OVERLAP = 3  # bytes of a blank line that may stand at the end of what was searched before
-_CR = 13  # as a number: asked for as bytes, `in` tries that first and raises an error of its own
+CR = 13  # as a number: asked for as bytes, `in` tries that first and raises an error of its own
 
 
 Event = tuple[bytes, bytes | None, str]
@@ -23,24 +23,20 @@ Event = tuple[bytes, bytes | None, str]
 class Events:
     """Cuts a stream into events. Any split of the bytes gives the same events."""
 
+    whole = re.compile(rb"data: (.*)\n\n").fullmatch
+    """Matches bytes that are one event of one line, as nearly all are, if no CR is in them; group 1 is the data."""
+
     def __init__(self, limit: int = MAX_EVENT) -> None:
         self._limit = limit
         self.overflown = False
-        self._rest = bytearray()
-
-    def whole(self, data: bytes) -> bytes | None:
-        """The data of bytes that are one event of one line, and need not be fed then; None of any others."""
-        line, _, rest = data.partition(b"\n")
-        if rest != b"\n" or self._rest or _CR in line or not line.startswith(b"data: "):
-            return None
-        return line[6:]
+        self.rest = bytearray()  # of an event whose end has not come
 
     def feed(self, data: bytes) -> list[Event]:
         if self.overflown:
             return []
-        if not self._rest and data.find(b"\n\n") == len(data) - 2 >= 0 and _CR not in data:
+        if not self.rest and data.find(b"\n\n") == len(data) - 2 >= 0 and CR not in data:
             return [self._event(data)]  # one that comes alone, of several lines
-        buffer, self._rest = self._rest, bytearray()
+        buffer, self.rest = self.rest, bytearray()
         searched = max(0, len(buffer) - _OVERLAP)
         buffer += data
         events, start = [], 0
@@ -51,19 +47,19 @@ class Events:
         if len(buffer) > self._limit:
             self.overflown = True
         else:
-            self._rest = buffer
+            self.rest = buffer
         return events
 
     def end(self) -> Event | None:
         """What stands after the last blank line, closed as if one had followed."""
-        rest, self._rest = bytes(self._rest), bytearray()
+        rest, self.rest = bytes(self.rest), bytearray()
         if not rest:
             return None
         return self._event(rest + (b"\n" if rest.endswith((b"\n", b"\r")) else b"\n\n"))
 
     def _event(self, raw: bytes) -> Event:
-        if (said := self.whole(raw)) is not None:
-            return raw, said, ""
+        if (found := Events.whole(raw)) and CR not in raw:
+            return raw, found[1], ""
         lines: list[bytes] = []
         name = ""
         for line in _LINE_END.split(raw.removeprefix(BOM)):
@@ -77,7 +73,7 @@ class Events:
 
 def _cuts(buffer: bytearray, at: int) -> Iterator[int]:
     """Where events end. A last CR waits: an LF behind it would belong to the same line end."""
-    if _CR not in buffer:
+    if CR not in buffer:
         while (end := buffer.find(b"\n\n", at) + 2) > 1:
             yield end
             at = end

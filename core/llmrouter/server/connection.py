@@ -8,7 +8,7 @@ way, and gives up on a body that does not arrive. The task of a request is cance
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 from llmrouter.types import Request
@@ -23,6 +23,7 @@ DISCARD = 4  # times the limit: what is read and thrown away so that the client 
 
 TOO_LARGE = trouble(413, "request_too_large", "The body is larger than this router accepts.")
 
+Write = Callable[[bytes], Awaitable[None] | None]
 End = Literal["", "gone", "slow", "stopping"]
 
 
@@ -35,14 +36,15 @@ class Connection:
 
     __slots__ = (
         "_body", "_head", "_listener", "beats", "channel", "done", "end", "id", "reading", "received", "request",
-        "started",
+        "started", "write",
     )  # fmt: skip
 
     def __init__(self, channel: Channel, id: str) -> None:
         self.channel = channel
         self._listener: asyncio.Task[None] | None = None
         self._head: tuple[int, Mapping[str, str]] | None = None  # of a plain answer, until it is whole
-        self._body = b""  # of it, too
+        self._body: list[bytes] = []  # of it, too
+        self.write: Write = self._body.append
         self.id = id
         self.request: Request | None = None
         self.reading = False
@@ -81,6 +83,7 @@ class Connection:
         if "content-length" in headers:  # known when the answer is whole; of a stream, never
             headers = {name: value for name, value in headers.items() if name != "content-length"}
         if status < 400 and self.request is not None and self.request.facts.wire.stream:
+            self.write = self.channel.write
             return self._started(self.channel.begin(status, headers))
         self._head = status, headers
         return None
@@ -96,12 +99,6 @@ class Connection:
         await head
         self.started = True
 
-    def write(self, data: bytes) -> Awaitable[None] | None:
-        if self.started:
-            return self.channel.write(data)
-        self._body += data
-        return None
-
     def finish(self) -> Awaitable[None] | None:
         """Send what is left. Raises RuntimeError for an answer that was never started."""
         if self._head is None and not self.started:
@@ -109,7 +106,7 @@ class Connection:
         self.done = True
         if self._head is None:
             return self.channel.finish()
-        return self._started(self.channel.answer(*self._head, self._body))
+        return self._started(self.channel.answer(*self._head, b"".join(self._body)))
 
     async def answer(self, answer: Answer) -> None:
         """A whole answer, in place of whatever was begun and not sent yet."""
