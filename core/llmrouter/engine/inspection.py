@@ -98,11 +98,11 @@ class Inspection(msgspec.Struct, eq=False):
             self._spoke = True
         return self._wrong
 
-    def hears(self, kind: type[Event]) -> Callable[[str], bool] | None:
-        """The short way for more of what was seen last: takes its words, and says whether they loop now."""
+    def strand(self, kind: type[Event]) -> Strand | None:
+        """The short way for more of what was seen last: its words need only be added here."""
         if kind is Text:
-            return self._text.add
-        return self._thought.add if kind is Thought and self._thought else None
+            return self._text
+        return self._thought if kind is Thought else None
 
     def end(self, reason: str) -> str:
         """What is wrong with the whole answer, which finished for that `reason`."""

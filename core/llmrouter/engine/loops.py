@@ -26,22 +26,22 @@ class Strand(msgspec.Struct, eq=False):
     """What an answer said of one kind, in the pieces that it came in."""
 
     pieces: list[str] = []
-    _size: int = 0
-    _due: int = LEAST
+    size: int = 0  # characters of them
+    due: int = LEAST  # the size at which to look
     _looked: int = 0  # pieces that are in the tail
     _tail: str = ""
 
     def add(self, piece: str) -> bool:
         """Whether the text loops now. It is looked at every few hundred characters: most pieces cost nothing."""
         self.pieces.append(piece)
-        self._size += len(piece)
-        return self._size >= self._due and self.loops()
+        self.size += len(piece)
+        return self.size >= self.due and self.loops()
 
     def loops(self) -> bool:
-        if self._size < LEAST:
+        if self.size < LEAST:
             return False
         self._tail = (self._tail + "".join(self.pieces[self._looked :]))[-_WINDOW:]
-        self._looked, self._due = len(self.pieces), self._size + _EVERY
+        self._looked, self.due = len(self.pieces), self.size + _EVERY
         return bool(unit(self._tail))
 
 

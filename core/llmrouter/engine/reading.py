@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from llmrouter.types import (
 )
 
 from .inspection import LOOP, Inspection
+from .loops import Strand
 
 LIVELY = (Thought, ToolArgs)
 """Output between which a model may be silent for longer."""
@@ -50,8 +51,8 @@ class Reading(msgspec.Struct, eq=False):
     finished: bool = False  # a Finish was seen
     fault: Fault | None = None  # to be judged once what came before it was taken
     flaw: Failure | None = None
-    last: type[Event] | None = None  # the kind of the last output, where `hears` takes more of it
-    hears: Callable[[str], bool] | None = None
+    last: type[Event] | None = None  # the kind of the last output, where more of it is only added to the `strand`
+    strand: Strand | None = None
 
     def flow(self) -> None:
         """What was held back is written, and what comes after it will be as soon as it may."""
@@ -61,17 +62,20 @@ class Reading(msgspec.Struct, eq=False):
 
     def see(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         """Note what the frames mean. What comes with or after a fault is left out."""
-        last, hears = self.last, self.hears
+        last, strand = self.last, self.strand
         event: Any  # its kind is asked once
         for frame in frames:
             for event in frame.events:
                 kind = type(event)
-                if kind is last and hears:  # nearly all are: one word after the other
-                    if hears(event.text):
+                if kind is last and strand:  # nearly all are: one word after the other
+                    text = event.text
+                    strand.pieces.append(text)  # what `add` does, without a call for each word
+                    size = strand.size = strand.size + len(text)
+                    if size >= strand.due and strand.loops():
                         self._flawed(LOOP)
                 elif kind in SPOKEN:  # `isinstance` asks the metaclass of a struct, and that takes its time
                     self._spoken(event, kind)
-                    last, hears = self.last, self.hears
+                    last, strand = self.last, self.strand
                 elif kind is Begin:
                     self.via = event.via
                 elif kind is Spent:
@@ -96,7 +100,7 @@ class Reading(msgspec.Struct, eq=False):
             if wrong := inspection.see(event):
                 self._flawed(wrong)
             if not self.counts:
-                self.last, self.hears = kind, inspection.hears(kind)
+                self.last, self.strand = kind, inspection.strand(kind)
 
     def _finish(self, finish: Finish) -> None:
         if not self.finished and self.inspection and (wrong := self.inspection.end(finish.reason)):
