@@ -117,9 +117,7 @@ def test_messages_in_the_wrong_order_are_refused() -> None:
 Answers = Callable[[Channel], Awaitable[None] | None]
 
 
-def both(
-    answer: Callable[[Channel], Awaitable[None] | None], method: str = "POST", keep_alive: bool = True
-) -> Wire:
+def both(answer: Answers, method: str = "POST", keep_alive: bool = True) -> Wire:
     """What a wire is written when a channel is told this: the same by the short way and in ASGI's messages."""
 
     async def main() -> list[Wire]:

@@ -208,3 +208,12 @@ def test_who_never_says_the_same_is_not_listened_to_for_ever() -> None:
         known.learn(said, scope)
     assert known.again(said) is None
     assert known.again(said.replace(b"x-trace: 4", b"x-trace: 3")) is not None
+
+
+def test_a_head_without_a_length_does_not_make_a_known_one_forgotten() -> None:
+    known, scope = Heads(), {"query_string": b"", "headers": [(b"content-length", b"3")]}
+    known.learn(HEADS[1] % 3 + b"abc", scope)
+    known.learn(
+        b"GET /v1/models HTTP/1.1\r\nhost: here\r\n\r\n", {"query_string": b"", "headers": [(b"host", b"here")]}
+    )
+    assert known.again(HEADS[1] % 5 + b"defgh") is not None

@@ -42,7 +42,16 @@ class Bill(msgspec.Struct, gc=False):
     upstream_inference_cost: float | None = None
 
 
-class Used(msgspec.Struct, gc=False, kw_only=True):
+class Fee(msgspec.Struct, gc=False, kw_only=True):
+    """What a gateway says of the cost."""
+
+    cost: float | None = None  # USD
+    cost_in_usd_ticks: float | None = None
+    is_byok: bool | None = None
+    cost_details: Bill | None = None
+
+
+class Used(Fee, gc=False, kw_only=True):
     """Usage as nearly all vendors write it."""
 
     prompt_tokens: Count = 0
@@ -53,10 +62,6 @@ class Used(msgspec.Struct, gc=False, kw_only=True):
     prompt_tokens_details: Details | None = None
     completion_tokens_details: Details | None = None
     server_tool_use_details: Details | None = None
-    cost: float | None = None
-    cost_in_usd_ticks: float | None = None
-    is_byok: bool | None = None
-    cost_details: Bill | None = None
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:
@@ -90,7 +95,8 @@ def usage_of(said: Used) -> Usage:
     )
 
 
-def _cost(said: Used) -> float | None:
+def _cost(said: Fee) -> float | None:
+    """USD. Where it is a fee on a key of one's own, the vendor's bill is added."""
     if said.cost is None:
         return None if said.cost_in_usd_ticks is None else said.cost_in_usd_ticks / TICKS
     bill = said.cost_details.upstream_inference_cost if said.is_byok and said.cost_details else None
@@ -101,8 +107,12 @@ def _mended(usage: Mapping[str, Any]) -> Used:
     """What can be read of a usage that holds something else: each value for itself."""
     said: dict[str, Any] = {name: _count(usage.get(name)) for name in TOTALS}
     said |= {name: counts(usage.get(name), Details) for name in DETAILS}
-    said |= {name: usage[name] for name in COSTS if isinstance(usage.get(name), _NUMBER)}
-    return Used(**said, is_byok=own_key(usage), cost_details=Bill(_upstream_cost(usage)))
+    return Used(**said, **_fee(usage))
+
+
+def _fee(usage: Mapping[str, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = {name: usage[name] for name in COSTS if isinstance(usage.get(name), _NUMBER)}
+    return said | {"is_byok": own_key(usage), "cost_details": Bill(_upstream_cost(usage))}
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:
@@ -129,12 +139,8 @@ def counts(usage: Any, kind: type[C]) -> C:
 
 
 def cost_of(usage: Mapping[str, Any]) -> float | None:
-    """What the provider reports, USD. Where it is a fee on a key of one's own, the vendor's bill is added."""
-    cost = usage.get("cost")
-    if isinstance(cost, _NUMBER):
-        return float(cost) + (_upstream_cost(usage) if own_key(usage) else 0.0)
-    ticks = usage.get("cost_in_usd_ticks")
-    return ticks / TICKS if isinstance(ticks, _NUMBER) else None
+    """What the provider reports, USD."""
+    return _cost(Fee(**_fee(usage)))
 
 
 def own_key(usage: Mapping[str, Any]) -> bool | None:

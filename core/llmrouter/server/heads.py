@@ -39,9 +39,10 @@ class Heads:
         before, after, scope, place = self._known
         start = len(before)
         stop = data.find(b"\r", start, start + MOST_DIGITS)
-        digits, body = data[start:stop], data[stop + len(after) :]
+        digits = data[start:stop]
         if not (data.startswith(before) and data.startswith(after, stop) and digits.isdigit()):
             return None
+        body = data[stop + len(after) :]
         owed = int(digits) - len(body)
         if owed < 0:
             return None
@@ -54,7 +55,7 @@ class Heads:
         """Data begins with a head, and this is what it was read to."""
         if self._left:
             self._left -= 1
-            self._known = _cut(data, dict(scope))
+            self._known = _cut(data, dict(scope)) or self._known
 
 
 def _cut(data: bytes, scope: Scope) -> Head | None:
@@ -64,7 +65,7 @@ def _cut(data: bytes, scope: Scope) -> Head | None:
     if end < 0 or len(places) != 1:
         return None
     digits = scope["headers"][places[0]][1]
-    start = data.lower().find(NAME, 0, end) + len(NAME)
+    start = data[:end].lower().find(NAME) + len(NAME)
     stop = start + len(digits)
     if data[start:stop] != digits or not digits.isdigit() or len(data) - end - len(END) > int(digits):
         return None
